@@ -1,0 +1,513 @@
+"""The configuration: `newsletter.toml` and the environment, read once at the edge and passed down.
+
+Every key has a default and a description; the table in the README is made from them. ``NEWSLETTER_SECTION__KEY``
+overrides a key of the file. Secrets never stand in the file: they come from the environment or from
+`secrets.env` beside the file, which only its owner may read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from newsletter.problems import Misconfigured
+from newsletter.values import Source, Topic
+
+FILE_NAME = "newsletter.toml"
+SECRETS_NAME = "secrets.env"
+ENVIRONMENT_PREFIX = "NEWSLETTER_"
+SECRET_NAMES = {
+    "ANTHROPIC_API_KEY": "The key that Claude is asked with. Without it, summaries are excerpts.",
+    "SENDGRID_API_KEY": "The key of the sendgrid provider.",
+    "NEWSLETTER_SECRET_KEY": "Signs the links in mails; several, comma-separated, newest first, after a rotation.",
+}
+"""Every secret that the product knows, and what it is for."""
+
+
+class ConfigError(Misconfigured):
+    """The configuration cannot be used. The text says what, where and what mends it."""
+
+
+class _Table(BaseModel):
+    """A table of the file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewsletterConfig(_Table):
+    """Who publishes what, for whom."""
+
+    name: str = Field("AI Research Digest", min_length=1, description="What readers see in title and From.")
+    tagline: str = Field("The few pieces worth your time.", description="One line under the name.")
+    brief: str = Field(
+        "Research on machine learning and AI safety that changes what a working engineer does or believes: "
+        "new results, careful evaluations, negative results, tools. Not news, funding or opinion without evidence.",
+        description="What the owner wants read for them, in their own words; candidates are judged against it.",
+    )
+    language: str = Field("en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$", description="Language of the newsletter.")
+    time_zone: str = Field("UTC", description="Time zone of dates and of the schedule, an IANA name.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no IANA time zone, such as Europe/Berlin") from error
+        return value
+
+
+class SourceConfig(_Table):
+    """One source, in a `[[sources]]` table of its own."""
+
+    name: str = Field(min_length=1, description="What readers see.")
+    url: str = Field(pattern=r"^https?://\S+$", description="Address of the feed.")
+    kind: str = Field("", description="Kind of the source; empty: found out from its answer.")
+    weight: float = Field(1.0, gt=0, le=10, description="Multiplies the scores of its pieces.")
+
+    @property
+    def key(self) -> str:
+        """Stable name of this source in the database: its address, since its name may change."""
+        return self.url
+
+
+class TopicConfig(_Table):
+    """One topic, in a `[[topics]]` table of its own."""
+
+    key: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Stable key; renaming a topic keeps it.")
+    name: str = Field(min_length=1, description="What readers see.")
+    description: str = Field("", description="One line for the subscribe page.")
+    keywords: tuple[str, ...] = Field((), description="Words and phrases that give a piece this topic.")
+
+
+class ScheduleConfig(_Table):
+    """When an issue is due."""
+
+    cron: str = Field("0 7 * * *", description="When an issue is due, as a cron expression in the newsletter's time zone.")
+
+
+class SelectionConfig(_Table):
+    """How many pieces, and which may be chosen."""
+
+    min_pieces: int = Field(3, ge=1, le=50, description="With fewer worth sending there is no issue.")
+    max_pieces: int = Field(5, ge=1, le=50, description="Most pieces of one issue.")
+    max_age_days: int = Field(30, ge=1, le=3650, description="Pieces published longer ago are not chosen.")
+    min_score: float = Field(3.0, ge=0, le=10, description="Pieces that score less (of 10) are not worth sending.")
+    max_per_source: int = Field(3, ge=1, le=50, description="Most pieces of one source in one issue.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SelectionConfig:
+        if self.min_pieces > self.max_pieces:
+            raise ValueError(f"min_pieces ({self.min_pieces}) is more than max_pieces ({self.max_pieces})")
+        return self
+
+
+class WritingConfig(_Table):
+    """Who writes the summaries, and what they hold."""
+
+    writer: Literal["auto", "claude", "excerpts"] = Field(
+        "auto", description="`claude`, `excerpts` (no key needed), or `auto`: claude when there is a key."
+    )
+    model: str = Field("claude-sonnet-4-5", min_length=1, description="Model that writes.")
+    max_tokens: int = Field(4000, ge=500, le=64000, description="Most tokens of one answer.")
+    timeout_seconds: float = Field(120.0, gt=0, le=900, description="Longest wait for one summary, retries included.")
+    sections: tuple[str, ...] = Field(
+        ("summary", "why_it_matters", "build", "takeaways"),
+        description="Sections of a summary, in this order; each is a file of newsletter/sections.",
+    )
+
+
+class FetchingConfig(_Table):
+    """How sources are read."""
+
+    allow: tuple[str, ...] = Field((), description="`host:port` that may be fetched though it is not public.")
+    timeout_seconds: float = Field(20.0, gt=0, le=300, description="Longest time for one address, redirects included.")
+    max_feed_bytes: int = Field(5_000_000, ge=1000, description="Largest feed, after decompression.")
+    max_page_bytes: int = Field(10_000_000, ge=1000, description="Largest page, after decompression.")
+    concurrency: int = Field(8, ge=1, le=16, description="Sources read at a time.")
+    fresh_minutes: int = Field(60, ge=0, description="`build` and `send` do not ask a source again within this time.")
+    contact: str = Field("", description="Address or URL named in our User-Agent, so that publishers can reach you.")
+
+    @field_validator("allow")
+    @classmethod
+    def _host_and_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}", entry):
+                raise ValueError(f"{entry!r} is not host:port, such as 127.0.0.1:8800")
+        return value
+
+
+class DeliveryConfig(_Table):
+    """Who carries the mail, and what it says of its sender."""
+
+    provider: str = Field("files", description="Who carries mail: a file of newsletter/providers.")
+    from_address: str = Field("digest@example.com", description="Address in From.")
+    from_name: str = Field("", description="Name in From; empty: the newsletter's name.")
+    reply_to: str = Field("", description="Address in Reply-To; empty: none.")
+    postal_address: str = Field("", description="Postal address in the footer, which the law of many places asks for.")
+    outbox: str = Field("outbox", description="Folder of the files provider, below the data folder.")
+    chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time.")
+
+    @field_validator("from_address", "reply_to")
+    @classmethod
+    def _looks_like_an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[^\s@<>\"(),:;]+@[^\s@<>\"(),:;]+", value):
+            raise ValueError(f"{value!r} is no mail address")
+        return value
+
+    @field_validator("from_name", "postal_address")
+    @classmethod
+    def _no_control_characters(cls, value: str) -> str:
+        if any(ord(char) < 32 and char != "\n" for char in value):
+            raise ValueError("holds a control character")
+        return value
+
+
+class WebConfig(_Table):
+    """Where the public pages are."""
+
+    base_url: str = Field(
+        "https://newsletter.example.com",
+        pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
+        description="Public address of the pages; links in mails start with it.",
+    )
+
+
+class DataConfig(_Table):
+    """Where the state is kept."""
+
+    folder: str = Field("data", description="Folder of the database and the outbox, relative to the configuration file.")
+    database_url: str = Field("", description="Database; empty: SQLite in the data folder. Also NEWSLETTER_DATABASE_URL.")
+
+
+DEFAULT_SOURCES = (
+    SourceConfig(name="AI Alignment Forum", url="https://www.alignmentforum.org/feed.xml"),
+    SourceConfig(name="The Gradient", url="https://thegradient.pub/rss/"),
+)
+DEFAULT_TOPICS = (
+    TopicConfig(
+        key="evaluations",
+        name="Evaluations",
+        description="What models can do, and how we know.",
+        keywords=("evaluation", "evaluations", "evals", "eval", "benchmark", "benchmarks", "red team", "red-teaming"),
+    ),
+    TopicConfig(
+        key="interpretability",
+        name="Interpretability",
+        description="What happens inside a model.",
+        keywords=(
+            "interpretability",
+            "mechanistic",
+            "circuits",
+            "activations",
+            "sparse autoencoder",
+            "autoencoders",
+            "features",
+            "probe",
+            "probes",
+        ),
+    ),
+    TopicConfig(
+        key="training",
+        name="Training",
+        description="How models are made, tuned and taught.",
+        keywords=("fine-tuning", "finetuning", "training", "pretraining", "distillation", "reinforcement learning", "RLHF", "unlearning"),
+    ),
+    TopicConfig(
+        key="safety",
+        name="Safety",
+        description="Keeping systems within what people want.",
+        keywords=("alignment", "misalignment", "safety", "reward hacking", "jailbreak", "jailbreaks", "sycophancy", "oversight"),
+    ),
+    TopicConfig(
+        key="theory",
+        name="Theory and methods",
+        description="Mathematics, architectures, and how research is done.",
+        keywords=("theorem", "proof", "graph neural network", "graph neural networks", "geometry", "symmetry", "architecture", "research debt"),
+    ),
+)
+
+
+class Config(_Table):
+    """The whole configuration, checked."""
+
+    newsletter: NewsletterConfig = Field(default_factory=NewsletterConfig)
+    sources: tuple[SourceConfig, ...] = DEFAULT_SOURCES
+    topics: tuple[TopicConfig, ...] = DEFAULT_TOPICS
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    selection: SelectionConfig = Field(default_factory=SelectionConfig)
+    writing: WritingConfig = Field(default_factory=WritingConfig)
+    fetching: FetchingConfig = Field(default_factory=FetchingConfig)
+    delivery: DeliveryConfig = Field(default_factory=DeliveryConfig)
+    web: WebConfig = Field(default_factory=WebConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> Config:
+        _refuse_twins("sources", "url", [source.url for source in self.sources])
+        _refuse_twins("topics", "key", [topic.key for topic in self.topics])
+        return self
+
+    def source_values(self) -> tuple[Source, ...]:
+        """The sources as values."""
+        return tuple(Source(s.key, s.name, s.url, s.kind, s.weight) for s in self.sources)
+
+    def topic_values(self) -> tuple[Topic, ...]:
+        """The topics as values."""
+        return tuple(Topic(t.key, t.name, t.description, t.keywords) for t in self.topics)
+
+
+def _refuse_twins(table: str, key: str, values: list[str]) -> None:
+    twins = sorted({value for value in values if values.count(value) > 1})
+    if twins:
+        raise ValueError(f"two [[{table}]] have the same {key}: {', '.join(twins)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a command runs with: the configuration, its place, and the secrets, which never print themselves."""
+
+    config: Config
+    folder: Path
+    file: Path | None
+    secrets: Secrets
+    anthropic_base_url: str = ""
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of database and outbox, absolute."""
+        return (self.folder / self.config.data.folder).absolute()
+
+    @property
+    def outbox(self) -> Path:
+        """The folder that the files provider writes to, absolute."""
+        return self.data_folder / self.config.delivery.outbox
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL."""
+        return self.config.data.database_url or f"sqlite:///{self.data_folder / 'newsletter.sqlite3'}"
+
+
+class Secrets:
+    """Secrets by name; neither its repr nor a traceback shows them."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = {name: values[name] for name in SECRET_NAMES if values.get(name)}
+
+    def get(self, name: str) -> str:
+        """The secret of that name, or an empty text. Raises KeyError for a name that the product does not know."""
+        if name not in SECRET_NAMES:
+            raise KeyError(name)
+        return self._values.get(name, "")
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the secrets that are set."""
+        return tuple(self._values)
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self._values)})"
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the configuration.
+
+    ``path`` is what `--config` named (a file, or a folder that holds `newsletter.toml`); None means
+    ``NEWSLETTER_CONFIG``, else `newsletter.toml` in the current folder, else the defaults.
+
+    Raises ConfigError, with file, line and mend.
+    """
+    file = _find(path, environment)
+    text = _read(file) if file else ""
+    where = str(file) if file else "the environment"
+    tables = _parse(text, where)
+    overrides = _overrides(environment)
+    for section, key, value, name in overrides:
+        tables.setdefault(section, {})
+        if not isinstance(tables[section], dict):
+            raise ConfigError(f"{name} cannot override [[{section}]]; edit {where}")
+        tables[section][key] = value
+    config = _validate(tables, text, where, {(section, key): name for section, key, _, name in overrides})
+    folder = file.parent if file else Path.cwd()
+    secrets = read_secrets(folder / SECRETS_NAME, environment)
+    return Settings(config, folder.absolute(), file, secrets, environment.get("ANTHROPIC_BASE_URL", ""))
+
+
+def _find(path: Path | None, environment: Mapping[str, str]) -> Path | None:
+    named = path or (Path(environment["NEWSLETTER_CONFIG"]) if environment.get("NEWSLETTER_CONFIG") else None)
+    if named is None:
+        here = Path(FILE_NAME)
+        return here.absolute() if here.is_file() else None
+    file = named / FILE_NAME if named.is_dir() else named
+    if not file.is_file():
+        raise ConfigError(f"{file}: there is no such file; `newsletter init {file.parent}` makes one")
+    return file.absolute()
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _parse(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        found = re.search(r"\(at line (\d+), column \d+\)", message)
+        line = found.group(1) if found else str(text.count("\n") + 1)
+        reason = re.sub(r"\s*\(at [^)]*\)", "", message)
+        raise ConfigError(f"{where}:{line}: not TOML: {reason}; correct that line (texts need quotes)") from error
+
+
+def _overrides(environment: Mapping[str, str]) -> list[tuple[str, str, Any, str]]:
+    """What the environment overrides, as (section, key, value, variable)."""
+    found: list[tuple[str, str, Any, str]] = []
+    if environment.get("NEWSLETTER_DATABASE_URL"):
+        found.append(("data", "database_url", environment["NEWSLETTER_DATABASE_URL"], "NEWSLETTER_DATABASE_URL"))
+    for name, value in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
+            section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+            found.append((section, key, _value_of(value, section, key), name))
+    return found
+
+
+def _value_of(value: str, section: str, key: str) -> Any:
+    """The text of a variable as the key's type reads it; lists are comma-separated or TOML."""
+    model = Config.model_fields[section].annotation if section in Config.model_fields else None
+    if not (isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields):
+        return value
+    if get_origin(model.model_fields[key].annotation) is not tuple:
+        return value
+    return tuple(part.strip() for part in value.strip("[] ").replace('"', "").split(",") if part.strip())
+
+
+def _validate(tables: dict[str, Any], text: str, where: str, variables: Mapping[tuple[str, str], str]) -> Config:
+    try:
+        return Config.model_validate(tables)
+    except ValidationError as error:
+        problems = [_explain(dict(problem), text, where, variables) for problem in error.errors()]
+        raise ConfigError("\n".join(problems)) from error
+
+
+def _explain(problem: dict[str, Any], text: str, where: str, variables: Mapping[tuple[str, str], str]) -> str:
+    path = tuple(problem["loc"])
+    names = tuple(str(part) for part in path if not isinstance(part, int))
+    variable = variables.get((names[0], names[1])) if len(names) >= 2 else None
+    place = variable or _place(where, text, path)
+    dotted = ".".join(names) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key `{dotted}`{_did_you_mean(names)}"
+    if problem["type"] == "missing":
+        return f"{place}: `{dotted}` is missing; add it"
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    return f"{place}: `{dotted}`: {reason}; correct it (`newsletter config show` prints every key)"
+
+
+def _place(where: str, text: str, path: tuple[Any, ...]) -> str:
+    line = line_of(text, path)
+    return f"{where}:{line}" if line else where
+
+
+def line_of(text: str, path: tuple[Any, ...]) -> int:
+    """The line, from 1, on which a key of a TOML text stands: its own, else its table's; 0 when it has none.
+
+    ``path`` is a location as pydantic gives it: ``("sources", 1, "url")``.
+    """
+    if not path:
+        return 0
+    section, key = str(path[0]), next((str(p) for p in path[1:] if isinstance(p, str)), "")
+    wanted = next((p for p in path[1:] if isinstance(p, int)), 0)
+    current, count, table_line = "", -1, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*(\[\[?)\s*([\w.-]+)\s*\]", line)
+        if header:
+            current = header.group(2)
+            count += header.group(1) == "[[" and current == section
+            if current == section and (header.group(1) == "[" or count == wanted):
+                table_line = number
+        inside = current == section and (count in (-1, wanted))
+        if key and inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
+            return number
+        if not current and re.match(rf"\s*[\"']?{re.escape(section)}[\"']?\s*[.=]", line):
+            return number
+    return table_line
+
+
+def _did_you_mean(names: tuple[str, ...]) -> str:
+    known = _keys_beside(names)
+    close = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean `{'.'.join((*names[:-1], close[0]))}`?"
+    elsewhere = [dotted for dotted, _, _ in keys() if dotted.rsplit(".", 1)[-1] == names[-1]]
+    if elsewhere:
+        return f"; did you mean `{elsewhere[0]}`?"
+    return f"; known here: {', '.join(known)}"
+
+
+def _keys_beside(names: tuple[str, ...]) -> list[str]:
+    if len(names) == 1:
+        return list(Config.model_fields)
+    model = _model_of(Config.model_fields[names[0]].annotation)
+    return list(model.model_fields) if model else []
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model behind an annotation: itself, or the member of a tuple of it."""
+    candidates = (annotation, *get_args(annotation))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def keys() -> Iterator[tuple[str, Any, str]]:
+    """Every key as (dotted name, default, description), in the file's order; for the README and `config show`."""
+    for section, field in Config.model_fields.items():
+        model = _model_of(field.annotation)
+        if model is None:
+            continue
+        for name, inner in model.model_fields.items():
+            default = None if inner.is_required() else inner.get_default(call_default_factory=False)
+            yield f"{section}.{name}", default, inner.description or ""
+
+
+def read_secrets(file: Path, environment: Mapping[str, str]) -> Secrets:
+    """The secrets of a `secrets.env` (``NAME=value`` lines) and of the environment, which wins.
+
+    Raises ConfigError when others than its owner may read the file, or a line is no ``NAME=value``.
+    """
+    values: dict[str, str] = {}
+    if file.is_file():
+        if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            raise ConfigError(f"{file}: others can read it; `chmod 600 {file}` mends that")
+        values = _secret_lines(file)
+    return Secrets({**values, **environment})
+
+
+def _secret_lines(file: Path) -> dict[str, str]:
+    values = {}
+    for number, line in enumerate(_read(file).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, separator, value = line.removeprefix("export ").partition("=")
+        if not separator:
+            raise ConfigError(f"{file}:{number}: not NAME=value; correct that line")
+        if name.strip() not in SECRET_NAMES:
+            close = difflib.get_close_matches(name.strip(), SECRET_NAMES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(SECRET_NAMES)}"
+            raise ConfigError(f"{file}:{number}: unknown secret {name.strip()}; {hint}")
+        values[name.strip()] = value.strip().strip("'\"")
+    return values

@@ -1,0 +1,125 @@
+"""The configuration: what is read, what overrides what, and what is said of a mistake."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from newsletter.cli.config import toml_lines
+from newsletter.cli.init import starting_file
+from newsletter.config import Config, ConfigError, Settings, keys, load
+
+
+def _load(folder: Path, text: str, **environment: str) -> Settings:
+    file = folder / "newsletter.toml"
+    file.write_text(text, "utf-8")
+    return load(file, environment)
+
+
+def _problem(folder: Path, text: str, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        _load(folder, text, **environment)
+    return str(caught.value).replace(str(folder), "")
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load(None, {})
+    assert [source.name for source in settings.config.sources] == ["AI Alignment Forum", "The Gradient"]
+    assert settings.database_url == f"sqlite:///{tmp_path}/data/newsletter.sqlite3"
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    given = {"NEWSLETTER_SELECTION__MAX_PIECES": "7", "NEWSLETTER_FETCHING__ALLOW": "127.0.0.1:1,127.0.0.1:2"}
+    config = _load(tmp_path, "[selection]\nmax_pieces = 4\n", **given).config
+    assert config.selection.max_pieces == 7
+    assert config.fetching.allow == ("127.0.0.1:1", "127.0.0.1:2")
+
+
+def test_the_database_has_a_name_of_its_own_in_the_environment(tmp_path: Path) -> None:
+    assert _load(tmp_path, "", NEWSLETTER_DATABASE_URL="sqlite:////tmp/x").database_url == "sqlite:////tmp/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[selection]\nmin_peices = 3\n", "newsletter.toml:2: unknown key `selection.min_peices`; did you mean `selection.min_pieces`?"),
+        ("[selectoin]\n", "newsletter.toml:1: unknown key `selectoin`; did you mean `selection`?"),
+        ("[newsletter]\nmin_pieces = 3\n", "newsletter.toml:2: unknown key `newsletter.min_pieces`; did you mean `selection.min_pieces`?"),
+        ("[selection\n", "newsletter.toml:1: not TOML"),
+        ("\n[selection]\nmin_pieces = 9\n", "min_pieces (9) is more than max_pieces (5)"),
+        ("[newsletter]\ntime_zone = 'Mars/Base'\n", "newsletter.toml:2: `newsletter.time_zone`: 'Mars/Base' is no IANA time zone"),
+        ("[[sources]]\nname='a'\nurl='http://a.example'\n[[sources]]\nname='b'\nurl='ftp://b'\n", "newsletter.toml:6: `sources.url`"),
+        ("[[sources]]\nname='a'\n", "newsletter.toml:1: `sources.url` is missing; add it"),
+        ("[fetching]\nallow = ['localhost']\n", "newsletter.toml:2: `fetching.allow`"),
+        ("[selection]\nmax_pieces = 'many'\n", "newsletter.toml:2: `selection.max_pieces`"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_its_mend(tmp_path: Path, text: str, said: str) -> None:
+    assert said in _problem(tmp_path, text)
+
+
+def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path) -> None:
+    assert _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PIECES="x").startswith("NEWSLETTER_SELECTION__MAX_PIECES: ")
+    assert "did you mean `selection.max_pieces`" in _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PEICES="3")
+
+
+def test_two_sources_with_one_address_are_refused(tmp_path: Path) -> None:
+    source = "[[sources]]\nname = 'a'\nurl = 'http://a.example'\n"
+    assert "two [[sources]] have the same url" in _problem(tmp_path, source * 2)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file; `newsletter init"):
+        load(tmp_path / "newsletter.toml", {})
+
+
+def test_a_file_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "newsletter.toml").write_bytes(b"[newsletter]\nname = '\xff'\n")
+    with pytest.raises(ConfigError, match="byte 21 is not UTF-8"):
+        load(tmp_path, {})
+
+
+def test_secrets_come_from_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("# a comment\nANTHROPIC_API_KEY='abc'\n")
+    file.chmod(0o600)
+    assert _load(tmp_path, "").secrets.get("ANTHROPIC_API_KEY") == "abc"
+    assert _load(tmp_path, "", ANTHROPIC_API_KEY="env").secrets.get("ANTHROPIC_API_KEY") == "env"
+    file.chmod(0o644)
+    assert "chmod 600" in _problem(tmp_path, "")
+
+
+@pytest.mark.parametrize(("line", "said"), [("ANTHROPIC_KEY=x", "did you mean ANTHROPIC_API_KEY?"), ("nonsense", "not NAME=value")])
+def test_a_mistake_in_the_secrets_is_named_without_its_value(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "secrets.env").write_text(f"{line}\n")
+    (tmp_path / "secrets.env").chmod(0o600)
+    problem = _problem(tmp_path, "")
+    assert ":1:" in problem and said in problem
+
+
+def test_secrets_do_not_print_themselves(tmp_path: Path) -> None:
+    settings = _load(tmp_path, "", ANTHROPIC_API_KEY="very-secret")
+    assert "very-secret" not in repr(settings) + str(settings.secrets)
+
+
+def test_what_show_prints_is_the_configuration_again() -> None:
+    config = Config()
+    assert Config.model_validate(tomllib.loads("\n".join(toml_lines(config.model_dump())))) == config
+
+
+def test_what_init_writes_means_the_defaults() -> None:
+    assert Config.model_validate(tomllib.loads(starting_file())) == Config()
+
+
+def test_every_key_of_what_init_writes_can_be_taken_out_of_its_comment() -> None:
+    bare = "\n".join(line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in starting_file().splitlines() if not line.startswith("# ") or " = " in line)
+    assert Config.model_validate(tomllib.loads(bare)) == Config()
+
+
+def test_every_key_has_a_description() -> None:
+    described = {name: text for name, _, text in keys()}
+    assert len(described) > 30
+    assert not [name for name, text in described.items() if not text.endswith((".", "?", ":"))]
