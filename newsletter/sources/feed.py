@@ -1,0 +1,344 @@
+"""RSS and Atom, of all versions and qualities: the only file that imports feedparser."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import html.parser
+import io
+import re
+import urllib.parse
+from collections.abc import Iterable
+from typing import Any
+from xml.sax import SAXException
+
+from newsletter.sources import Entry
+from newsletter.values import Source
+
+MAX_ENTRIES = 500
+"""The newest that are kept: a feed with more is an archive, or a mistake."""
+MAX_TITLE = 1_000
+MAX_NAME = 200
+MAX_NAMES = 100
+MAX_URL = 4_000
+MAX_GUID = 2_000
+
+Parsed = dict[str, Any]
+
+_HTML_ELEMENTS = frozenset({b"html", b"head", b"body", b"meta", b"script", b"style", b"div", b"main"})
+_MARKUP = re.compile(r"</(?:p|div|a|li|em|strong|b|i|h[1-6]|blockquote)>|<br\s*/?>", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?:jr|sr|ii|iii|iv|ph\.?\s?d|m\.?d|esq|m\.?sc|b\.?sc)\.?", re.IGNORECASE)
+_GROUP = re.compile(
+    r"\b(?:the|team|group|labs?|staff|editors|foundation|institute|university)\b", re.IGNORECASE
+)
+_EMAIL = re.compile(r"[<(\[]?\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\b[>)\]]?")
+_NOBODY = frozenset({"", "admin", "administrator", "webmaster", "noreply"})
+
+
+def parse(body: bytes, content_type: str = "", url: str = "") -> Parsed:
+    """What a feed holds: ``refusal``, ``title``, ``links``, ``entries`` and ``notes``. See
+    `sources.Kind.parse`.
+
+    Each entry has ``title``, ``url``, ``guid``, ``authors``, ``published`` (ISO 8601 in UTC, or None),
+    ``categories``, ``content``, ``summary`` and ``announced`` (arXiv's announce type, empty elsewhere).
+    """
+    refusal = _refusal(body, url)
+    if refusal:
+        return _refused(refusal)
+    import feedparser  # here and not above: the parent, which needs `entries`, never loads it
+
+    # From a stream: bytes would be tried as the name of a file first. The HTML is cleaned later, where it is
+    # used.
+    found = feedparser.parse(
+        io.BytesIO(_without_bad_references(body)),
+        response_headers={"content-type": content_type, "content-location": url},
+        sanitize_html=False,
+    )
+    if not found.entries and not found.version:
+        return _refused("the answer is neither RSS nor Atom")
+    if not found.entries and isinstance(found.get("bozo_exception"), SAXException):
+        return _refused("the answer is a damaged feed without a single whole entry")
+    return _feed(found)
+
+
+def certainty(parsed: Parsed) -> int:
+    """Any feed can be read as one. See `sources.Kind.certainty`."""
+    return 0 if parsed["refusal"] else 1
+
+
+def entries(parsed: Parsed, source: Source) -> tuple[list[Entry], list[str]]:
+    """The entries and notes of a parsed feed. A venue, the feed's or the source's own name, is never an
+    author."""
+    venues = {_key(parsed["title"]), _key(source.name)}
+    return [_entry(raw, source, venues) for raw in parsed["entries"]], list(parsed["notes"])
+
+
+def adopt(entry: Entry) -> Entry:
+    """Nothing to put right: see `sources.Kind.adopt`."""
+    return entry
+
+
+def counted(count: int, what: str) -> list[str]:
+    """A note of its own on so many entries, none for 0: ``counted(2, "left out")`` says "2 entries left
+    out"."""
+    return [f"{count} {'entry' if count == 1 else 'entries'} {what}"] if count else []
+
+
+def split_authors(text: str) -> list[str]:
+    """The names in one author field: "A, B and C" is three, "J. Roe, PhD" one, and so is "The X and Y Team".
+
+    E-mail addresses, and the brackets around what is left, go: "x@example.com (Jane Roe)" is Jane Roe.
+    """
+    text = _EMAIL.sub(" ", text.replace("mailto:", ""))
+    parts = re.split(r";|\n|\|" if ";" in text else r",|\n|\|", text)
+    names: list[str] = []
+    for part in (_bare(part) for part in parts):
+        if names and _SUFFIX.fullmatch(part):
+            names[-1] = f"{names[-1]}, {part}"
+        else:
+            names += _split_at_and(part, is_list=len(parts) > 1)
+    return [name for name in names if name.casefold() not in _NOBODY]
+
+
+def _split_at_and(part: str, is_list: bool) -> list[str]:
+    names = [_bare(name) for name in re.split(r"(?:^|\s)(?:and|&)\s", part)]
+    several_words = all(" " in name for name in names)
+    if _GROUP.search(part) or not (is_list or several_words):
+        return [part]
+    return names
+
+
+def _bare(name: str) -> str:
+    name = re.sub(r"^by\s+", "", " ".join(name.split()), flags=re.IGNORECASE).strip(" ,;\"'")
+    return name[1:-1].strip() if re.fullmatch(r"\([^()]*\)", name) else name
+
+
+def _refused(refusal: str) -> Parsed:
+    return {"refusal": refusal, "title": "", "links": [], "entries": [], "notes": []}
+
+
+def _refusal(body: bytes, url: str) -> str:
+    """What the body is when it plainly is no feed; else empty."""
+    start = body.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:20_000].replace(b"\0", b"")  # UTF-16 and -32 too
+    if not start:
+        return "the answer is empty"
+    if start[:1] in (b"{", b"["):
+        return "the answer is JSON, which is neither RSS nor Atom"
+    if _is_html(start):
+        return _refusal_of_page(body.replace(b"\0", b"").decode("utf-8", "replace"), url)
+    return ""
+
+
+def _is_html(start: bytes) -> bool:
+    """Whether the first element, comments and XML declarations aside, is one of HTML."""
+    start = re.sub(rb"<!--.*?-->", b"", start, flags=re.DOTALL)
+    first = re.search(rb"<(?:!doctype\s+)?([a-zA-Z][\w:.-]*)", start, re.IGNORECASE)
+    return first is not None and first.group(1).lower() in _HTML_ELEMENTS
+
+
+def _refusal_of_page(page: str, url: str) -> str:
+    found = _Page()
+    found.feed(page[:500_000])
+    if found.asks_password:
+        return "the answer is a login page, not a feed"
+    feeds = [link for link in (_web_url(href, url) for href in found.feeds) if link.isascii() and link]
+    return "the answer is a web page, not a feed" + (
+        f"; the page names this feed: {feeds[0]}" if feeds else ""
+    )
+
+
+class _Page(html.parser.HTMLParser):
+    """Finds what a web page says of feeds, and whether it asks for a password."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feeds: list[str] = []
+        self.asks_password = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag == "input" and values.get("type", "").lower() == "password":
+            self.asks_password = True
+        if tag == "link" and re.search(
+            r"application/(?:rss|atom)\+xml", values.get("type", ""), re.IGNORECASE
+        ):
+            self.feeds.append(values.get("href", ""))
+
+
+class _Text(html.parser.HTMLParser):
+    """The text of a line of HTML."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("br", "p", "div"):
+            self.parts.append(" ")
+
+
+def _without_bad_references(body: bytes) -> bytes:
+    """The body with U+FFFD for references to characters that do not exist: one costs feedparser the whole
+    feed."""
+
+    def mended(found: re.Match[bytes]) -> bytes:
+        digits = found.group(1)
+        code = (int(digits[1:], 16) if digits[:1] in b"xX" else int(digits)) if len(digits) < 12 else -1
+        exists = 0 < code < 0xD800 or 0xDFFF < code <= 0x10FFFF
+        return found.group() if exists else b"&#xFFFD;"
+
+    return re.sub(rb"&#([0-9]+|[xX][0-9a-fA-F]+);?", mended, body)
+
+
+def _feed(found: Any) -> Parsed:
+    atom = found.version.startswith("atom")
+    inherited = (
+        _authors(found.feed) if atom else []
+    )  # RFC 4287, 4.2.1: entries without an author have the feed's
+    kept: list[Parsed] = []
+    nameless = damaged = 0
+    for raw in found.entries:
+        try:
+            entry = _raw_entry(raw, atom)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            damaged += 1
+            continue
+        if not (entry["title"] or entry["url"]):
+            nameless += 1
+            continue
+        kept.append({**entry, "authors": entry["authors"] or inherited})
+    newest = _newest(kept)
+    return {
+        "refusal": "",
+        "title": _title(found.feed, atom),
+        "links": [_text(found.feed.get(name), MAX_URL) for name in ("id", "link")]
+        + [_text(link.get("href"), MAX_URL) for link in found.feed.get("links", [])[:20]],
+        "entries": newest,
+        "notes": counted(nameless, "without title and link left out")
+        + counted(damaged, "that cannot be read left out")
+        + counted(len(kept) - len(newest), f"older than the newest {MAX_ENTRIES} left out"),
+    }
+
+
+def _newest(found: list[Parsed]) -> list[Parsed]:
+    """At most `MAX_ENTRIES`, in their order; what has no date counts as oldest."""
+    order = sorted(range(len(found)), key=lambda index: found[index]["published"] or "", reverse=True)
+    return [found[index] for index in sorted(order[:MAX_ENTRIES])]
+
+
+def _raw_entry(raw: Any, atom: bool) -> Parsed:
+    content = max((_html_of(part, atom) for part in raw.get("content", [])), key=len, default="")
+    # Without a summary of its own, feedparser gives an entry its content as one, but no details on it.
+    summary = _html_of(raw["summary_detail"], atom) if "summary_detail" in raw else ""
+    return {
+        "title": _title(raw, atom),
+        "url": _web_url(raw.get("feedburner_origlink", "")) or _web_url(raw.get("link", "")),
+        "guid": _text(raw.get("id"), MAX_GUID),
+        "authors": _authors(raw),
+        "published": _published(raw),
+        "categories": _distinct(_line(tag.get("label") or tag.get("term")) for tag in raw.get("tags", [])),
+        "content": content,
+        "summary": summary,
+        "announced": _line(raw.get("arxiv_announce_type")),
+    }
+
+
+def _title(raw: Any, atom: bool) -> str:
+    """A title as plain text. RSS does not say whether its titles are HTML, so entities are resolved in any
+    case."""
+    title = _text(raw.get("title"), 4 * MAX_TITLE)
+    if (raw.get("title_detail") or {}).get("type", "text/plain") != "text/plain":
+        text = _Text()
+        text.feed(title)
+        text.close()
+        title = "".join(text.parts)
+    elif not atom:
+        title = html.unescape(title)
+    return _line(title, MAX_TITLE)
+
+
+def _html_of(part: Any, atom: bool) -> str:
+    """Content as HTML; empty for what is no text."""
+    text = _text(part.get("value"))
+    kind = part.get("type", "text/html")
+    if kind in ("text/html", "application/xhtml+xml") or (kind == "text/plain" and not atom):
+        return text
+    if kind != "text/plain":
+        return ""
+    if _MARKUP.search(text):  # HTML without type="html": a common mistake
+        return text
+    return "".join(f"<p>{html.escape(p, quote=False)}</p>" for p in re.split(r"\n\s*\n", text) if p.strip())
+
+
+def _authors(raw: Any) -> list[str]:
+    fields = [author.get("name") for author in raw.get("authors", [])]
+    if not any(fields):
+        fields = [raw.get("author")]
+    return _distinct(name for field in fields for name in split_authors(html.unescape(_text(field, 20_000))))
+
+
+def _published(raw: Any) -> str | None:
+    for name in ("published_parsed", "updated_parsed", "created_parsed"):
+        parsed = raw.get(name)
+        if parsed:
+            try:
+                year, month, day, hour, minute, second = parsed[:6]
+                return dt.datetime(year, month, day, hour, minute, second, tzinfo=dt.UTC).isoformat()
+            except ValueError:  # a year 0, or a leap second
+                continue
+    return None
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Names of a sane length, each once, in order."""
+    kept: dict[str, str] = {}
+    for name in names:
+        if name and len(name) <= MAX_NAME and len(kept) < MAX_NAMES:
+            kept.setdefault(name.casefold(), name)
+    return list(kept.values())
+
+
+def _web_url(value: Any, base: str = "") -> str:
+    """The absolute http or https URL that a text means; empty when it means none."""
+    text = _text(value).strip()
+    try:
+        text = urllib.parse.urljoin(base, text) if base else text
+        parts = urllib.parse.urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return ""
+    for bad, good in ((" ", "%20"), ('"', "%22"), ("<", "%3C"), (">", "%3E"), ("\\", "%5C")):
+        text = text.replace(bad, good)
+    return text if usable and len(text) <= MAX_URL and text.isprintable() else ""
+
+
+def _line(value: Any, longest: int = 4 * MAX_NAME) -> str:
+    return " ".join(_text(value).split())[:longest].rstrip()
+
+
+def _text(value: Any, longest: int | None = None) -> str:
+    """Text that can be stored: no NUL, which PostgreSQL refuses, and no lone surrogates."""
+    text = value if isinstance(value, str) else ""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:longest]
+
+
+def _key(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def _entry(raw: Parsed, source: Source, venues: Iterable[str]) -> Entry:
+    return Entry(
+        title=raw["title"],
+        url=raw["url"],
+        guid=raw["guid"],
+        authors=tuple(name for name in raw["authors"] if _key(name) not in venues),
+        published=dt.datetime.fromisoformat(raw["published"]) if raw["published"] else None,
+        categories=tuple(raw["categories"]),
+        content=raw["content"],
+        summary=raw["summary"],
+        is_abstract=False,
+        source=source,
+    )
