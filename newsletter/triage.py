@@ -1,0 +1,139 @@
+"""What a candidate is worth and which topics it has, by rule: deterministic, and without a key.
+
+The rule reads the whole text. It looks for what a careful reader would look for first: is it about what the owner
+asked for, is there enough of it, does it bring evidence, is it new. Each part of the score is kept with its reason.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from newsletter.pieces import Candidate
+from newsletter.values import Appraisal, Part, Piece, TextOrigin, Topic
+
+MOST_TOPICS = 3
+LEAST_WORDS = 60
+"""Below this a text says too little to be summed up, unless it is an abstract."""
+
+_RELEVANCE, _DEPTH, _EVIDENCE, _FRESHNESS = 3.5, 3.0, 2.0, 1.5
+"""Most points of each part; together 10."""
+_EVIDENCE_WORDS = re.compile(
+    r"\b(we (?:find|found|show|measure|tested|trained|evaluate|compare|ran)|results?|experiments?|ablations?|baselines?|"
+    r"control|dataset|accuracy|replicat\w+|limitations?|fail(?:s|ed|ure)?|did not|negative result|seeds?|confidence)\b",
+    re.IGNORECASE,
+)
+_NUMBERS = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:%|x\b|percent|points?|runs|seeds|models|parameters|[KMB]\b)?")
+_NOTICES = re.compile(
+    r"\b(sponsored|advertisement|register now|save the date|we(?:'| a)re hiring|job opening|apply by|apply now|meetup|meet-up|"
+    r"open thread|call for papers|promo code|early[- ]bird|tickets?)\b",
+    re.IGNORECASE,
+)
+_COMMON = frozenset(
+    "the and for that with this from not but are was were has have its their what which who how than then into over "
+    "about without working does new read can will would should could more most some any all our your does".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the owner wants: their words, their topics, and how old a piece may be."""
+
+    text: str
+    topics: tuple[Topic, ...]
+    max_age_days: int
+
+
+def appraise(candidates: Sequence[Candidate], brief: Brief, weights: dict[str, float], now: dt.datetime) -> list[Appraisal]:
+    """Appraise every candidate. ``weights`` are the sources' by key; a source that is configured no more counts as 1."""
+    terms = _terms(brief.text)
+    return [_appraise(candidate, brief, terms, weights.get(candidate.piece.source.key, 1.0), now) for candidate in candidates]
+
+
+def _appraise(candidate: Candidate, brief: Brief, terms: frozenset[str], weight: float, now: dt.datetime) -> Appraisal:
+    piece = candidate.piece
+    hits = topic_hits(piece, brief.topics)
+    topics = tuple(topic for topic, _ in sorted(hits.items(), key=lambda hit: -hit[1])[:MOST_TOPICS])
+    parts = [
+        _relevance(piece, hits, terms),
+        _depth(piece),
+        _evidence(piece),
+        _freshness(piece, candidate.first_seen, brief.max_age_days, now),
+    ]
+    if candidate.also_in:
+        parts.append(Part("carried", 0.3, f"also in {', '.join(candidate.also_in)}"))
+    if notices := sorted({found.lower() for found in _NOTICES.findall(piece.text + " " + piece.title)}):
+        # A long article may say "tickets" once; a short one that does is a notice.
+        most = min(4.0, sum(part.points for part in parts))
+        parts.append(Part("notice", -round(min(most, 600 * len(notices) / max(piece.words, 100)), 4), f"says {', '.join(notices[:3])}"))
+    if weight != 1.0:
+        parts.append(Part("source", round(sum(p.points for p in parts) * (weight - 1), 4), f"weight {weight:g}"))
+    return Appraisal(piece, candidate.first_seen, topics, tuple(parts), refusal=_refusal(piece, brief.max_age_days, now))
+
+
+def _refusal(piece: Piece, max_age_days: int, now: dt.datetime) -> str:
+    if piece.published and now - piece.published > dt.timedelta(days=max_age_days):
+        return f"published {piece.published.date().isoformat()}, more than {max_age_days} days ago"
+    if piece.words < LEAST_WORDS:
+        cause = f" ({piece.note})" if piece.note else ""
+        return f"only {piece.words} words of text{cause}"
+    return ""
+
+
+def topic_hits(piece: Piece, topics: Sequence[Topic]) -> dict[str, float]:
+    """How strongly a piece has each topic: mentions per 1,000 words, with title and categories counted much higher.
+
+    A topic that is only mentioned in passing is left out.
+    """
+    title, text = piece.title.casefold(), piece.text.casefold()
+    categories = {category.casefold() for category in piece.categories}
+    hits = {}
+    for topic in topics:
+        words = [re.compile(rf"(?<!\w){re.escape(keyword.casefold())}(?!\w)") for keyword in topic.keywords]
+        mentions = sum(len(word.findall(text)) for word in words)
+        named = any(word.search(title) for word in words)
+        filed = bool(categories & {topic.key, topic.name.casefold(), *(k.casefold() for k in topic.keywords)})
+        density = 1000 * mentions / max(piece.words, 200)
+        if named or filed or (mentions >= 3 and density >= 2.5):
+            hits[topic.key] = round(min(density, 20) + 10 * named + 10 * filed, 4)
+    return hits
+
+
+def _relevance(piece: Piece, hits: dict[str, float], terms: frozenset[str]) -> Part:
+    words = set(re.findall(r"[a-z]{4,}", f"{piece.title} {piece.text}".casefold()))
+    shared = sorted(terms & words)
+    brief = min(1.0, len(shared) / max(1, min(len(terms), 12)))
+    topical = min(1.0, sum(hits.values()) / 25)
+    names = ", ".join(sorted(hits, key=lambda key: -hits[key])[:MOST_TOPICS]) or "no topic"
+    return Part("relevance", round(_RELEVANCE * (0.35 * brief + 0.65 * topical), 4), f"{names}; {len(shared)} words of the brief")
+
+
+def _depth(piece: Piece) -> Part:
+    if piece.origin == TextOrigin.ABSTRACT:
+        return Part("depth", 1.2, f"an abstract of {piece.words} words")
+    if not piece.is_full_text:
+        return Part("depth", 0.2, f"only {piece.words} words of it")
+    share = min(1.0, math.log(piece.words / 150) / math.log(2500 / 150))
+    return Part("depth", round(_DEPTH * max(0.0, share), 4), f"{piece.words:,} words")
+
+
+def _evidence(piece: Piece) -> Part:
+    per_thousand = 1000 / max(piece.words, 200)
+    cues = len(_EVIDENCE_WORDS.findall(piece.text))
+    numbers = len(_NUMBERS.findall(piece.text))
+    share = min(1.0, cues * per_thousand / 16) * 0.6 + min(1.0, numbers * per_thousand / 16) * 0.4
+    return Part("evidence", round(_EVIDENCE * share, 4), f"{cues} mentions of results, {numbers} numbers")
+
+
+def _freshness(piece: Piece, first_seen: dt.datetime, max_age_days: int, now: dt.datetime) -> Part:
+    # A date in the future is a mistake of the source's; the day it was seen is not.
+    date = min(piece.published, first_seen) if piece.published else first_seen
+    days = max(0.0, (now - date) / dt.timedelta(days=1))
+    return Part("freshness", round(_FRESHNESS * max(0.0, 1 - days / max_age_days), 4), f"{days:.0f} days old")
+
+
+def _terms(brief: str) -> frozenset[str]:
+    return frozenset(word for word in re.findall(r"[a-z]{4,}", brief.casefold()) if word not in _COMMON)
