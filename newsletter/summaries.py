@@ -1,0 +1,136 @@
+"""Sections, writer and grounding -> a checked summary, kept so that no piece is written twice.
+
+What a model wrote is checked against the piece; what does not hold goes. When too little is left, the piece becomes
+excerpts of its author's own sentences, marked as such; when even that cannot be had, it leaves the issue.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlmodel import select
+
+from newsletter import grounding
+from newsletter.sections import SectionSpec
+from newsletter.store import Store
+from newsletter.store.tables import SummaryRow
+from newsletter.values import Claim, Piece, Section, SectionShape, Summary, SummaryKind
+from newsletter.writers import Writer, WritingError
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where summaries are made: who writes, who steps in, in which sections, and where they are kept."""
+
+    store: Store
+    writer: Writer
+    fallback: Writer
+    sections: tuple[SectionSpec, ...]
+
+    def summary(self, piece: Piece, now: dt.datetime) -> tuple[int, Summary]:
+        """The summary of a stored piece and its number: the kept one, else a new one.
+
+        Raises WritingError when nobody can write it, WriterUnavailable when the writer can write nothing at all.
+        """
+        kept = self._kept(piece, self.writer)
+        if kept:
+            return kept
+        try:
+            summary, by = self._checked(piece), self.writer
+        except WritingError as error:
+            if self.fallback.fingerprint() == self.writer.fingerprint():
+                raise
+            kept = self._kept(piece, self.fallback)
+            if kept:
+                return kept
+            summary, by = self.fallback.write(piece), self.fallback
+            summary = replace(summary, notes=(*summary.notes, f"excerpts, since {error}"))
+        return self._keep(piece, by, summary, now), summary
+
+    def _checked(self, piece: Piece) -> Summary:
+        """What the writer wrote, with only what holds. Raises WritingError when too little does."""
+        summary = self.writer.write(piece)
+        if summary.kind == SummaryKind.EXCERPTS:
+            return summary
+        report = grounding.check(summary, piece, self.sections)
+        settled = grounding.settle(summary, report, self.sections)
+        if settled is None:
+            raise WritingError("too little of what the model wrote is borne out by the piece")
+        return settled
+
+    def _kept(self, piece: Piece, writer: Writer) -> tuple[int, Summary] | None:
+        query = select(SummaryRow).where(
+            SummaryRow.piece_id == piece.id,
+            SummaryRow.fingerprint == writer.fingerprint(),
+            SummaryRow.source_hash == source_hash(piece),
+        )
+        with self.store.read() as session:
+            row = session.exec(query).first()
+            return (row.id or 0, from_json(row.body)) if row else None
+
+    def _keep(self, piece: Piece, writer: Writer, summary: Summary, now: dt.datetime) -> int:
+        row = SummaryRow(
+            piece_id=piece.id,
+            fingerprint=writer.fingerprint(),
+            source_hash=source_hash(piece),
+            kind=summary.kind.value,
+            writer=summary.writer,
+            model=summary.model,
+            cost_usd=summary.cost_usd,
+            created_at=now,
+            body=to_json(summary),
+        )
+        with self.store.write() as session:
+            session.add(row)
+            session.flush()
+            return row.id or 0
+
+
+def source_hash(piece: Piece) -> str:
+    """Names all of a piece that a summary is written from; it changes with them."""
+    parts = (piece.title, piece.source.name, piece.origin.value, *piece.authors, piece.text)
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """The summary as plain JSON values; `from_json` gives the same summary again."""
+    return {
+        "kind": summary.kind.value,
+        "writer": summary.writer,
+        "model": summary.model,
+        "prompt_version": summary.prompt_version,
+        "source_hash": summary.source_hash,
+        "words_read": summary.words_read,
+        "words_total": summary.words_total,
+        "cost_usd": summary.cost_usd,
+        "notes": list(summary.notes),
+        "sections": [
+            {
+                "key": section.key,
+                "heading": section.heading,
+                "shape": section.shape.value,
+                "is_suggestion": section.is_suggestion,
+                "blocks": [[[claim.sentence, list(claim.quotes)] for claim in block] for block in section.blocks],
+            }
+            for section in summary.sections
+        ],
+    }
+
+
+def from_json(body: dict[str, Any]) -> Summary:
+    """The summary that `to_json` wrote."""
+    plain = {key: body[key] for key in ("writer", "model", "prompt_version", "source_hash", "words_read", "words_total", "cost_usd")}
+    sections = tuple(
+        Section(
+            key=section["key"],
+            heading=section["heading"],
+            shape=SectionShape(section["shape"]),
+            blocks=tuple(tuple(Claim(sentence, tuple(quotes)) for sentence, quotes in block) for block in section["blocks"]),
+            is_suggestion=section["is_suggestion"],
+        )
+        for section in body["sections"]
+    )
+    return Summary(kind=SummaryKind(body["kind"]), sections=sections, notes=tuple(body["notes"]), **plain)

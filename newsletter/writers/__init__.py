@@ -1,0 +1,30 @@
+"""Who writes summaries: one file per writer, all behind one small protocol."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from newsletter.problems import Stopped
+from newsletter.values import Piece, Summary
+
+
+class WritingError(Exception):
+    """No summary of this piece can be had; the text says why. The next candidate moves up."""
+
+
+class WriterUnavailable(Stopped):
+    """This writer can write nothing now (key refused, model unknown): the issue stops, and the text says the mend."""
+
+
+class Writer(Protocol):
+    """Writes one summary from one piece, whole."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """Names all that shapes a summary but the piece (writer, model, prompt version, sections); it changes with them."""
+        ...
+
+    def write(self, piece: Piece) -> Summary:
+        """Write a summary. Raises WritingError for this piece alone, WriterUnavailable when no piece can be written."""
+        ...
