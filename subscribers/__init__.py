@@ -1,0 +1,114 @@
+"""The front door of subscribers: all that other packages may use of people and what they agreed to.
+
+A freeze is one statement. :func:`groups` says which kinds of readers there are; the caller maps each
+``(follows, format)`` to an edition, writes that map to a table of its own, and then::
+
+    INSERT INTO delivery (...) SELECT subscriber.id, map.edition, ...
+    FROM subscriber JOIN map ON map.follows = subscriber.follows AND map.format = subscriber.format
+    WHERE <in_audience(now, frequency)>
+
+A claim joins :class:`Subscriber` and puts :func:`mailable` into its own WHERE, so that a no said since the
+freeze holds. Who was erased has no row: such deliveries never join. A message needs ``id``, ``address``,
+``name``, ``format`` and ``follows`` of the row.
+"""
+
+from subscribers.addresses import InvalidAddress, identity
+from subscribers.audience import (
+    AUDIENCE,
+    Group,
+    audience_counts,
+    groups,
+    in_audience,
+    left_with_none,
+    mailable,
+)
+from subscribers.people import (
+    Addition,
+    AddressTaken,
+    Barred,
+    InvalidName,
+    Outcome,
+    add,
+    change_address,
+    confirm,
+    erase,
+    find,
+    get,
+    lift,
+    may_get_letters,
+    page,
+    state_at,
+    suppress,
+    suppress_subscriber,
+    suppressions,
+    undo,
+    unsubscribe,
+)
+from subscribers.preferences import (
+    EVERYTHING,
+    InvalidPreference,
+    Preferences,
+    follows_of,
+    is_left_with_none,
+    topics_of,
+)
+from subscribers.preferences import get as preferences_of
+from subscribers.preferences import set as set_preferences
+from subscribers.suppression import Lifter, NotAllowed
+from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber, Suppression, UtcDateTime
+from subscribers.tokens import Purpose, TokenError, Tokens, Trouble, split_keys
+
+__all__ = [
+    "AUDIENCE",
+    "EVERYTHING",
+    "Addition",
+    "AddressTaken",
+    "Barred",
+    "Consent",
+    "Format",
+    "Frequency",
+    "Group",
+    "InvalidAddress",
+    "InvalidName",
+    "InvalidPreference",
+    "Kind",
+    "Lifter",
+    "NotAllowed",
+    "Outcome",
+    "Preferences",
+    "Purpose",
+    "State",
+    "Subscriber",
+    "Suppression",
+    "TokenError",
+    "Tokens",
+    "Trouble",
+    "UtcDateTime",
+    "add",
+    "audience_counts",
+    "change_address",
+    "confirm",
+    "erase",
+    "find",
+    "follows_of",
+    "get",
+    "groups",
+    "identity",
+    "in_audience",
+    "is_left_with_none",
+    "left_with_none",
+    "lift",
+    "mailable",
+    "may_get_letters",
+    "page",
+    "preferences_of",
+    "set_preferences",
+    "split_keys",
+    "state_at",
+    "suppress",
+    "suppress_subscriber",
+    "suppressions",
+    "topics_of",
+    "undo",
+    "unsubscribe",
+]

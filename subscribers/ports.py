@@ -1,0 +1,78 @@
+"""What this package needs from outside, as protocols. Whoever mounts it hands these in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+
+class Sessions(Protocol):
+    """Opens a session of the database. Leaving the block without a commit rolls back."""
+
+    def __call__(self) -> AbstractContextManager[Session]:
+        """A new session."""
+        ...
+
+
+class Render(Protocol):
+    """Fills a page of the templates."""
+
+    def __call__(self, page: str, **values: object) -> str:
+        """The HTML of the page of that name, with every value escaped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One mail that someone's own act asks for: ``kind`` names its template, ``values`` fill it."""
+
+    kind: str
+    address: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+class Post(Protocol):
+    """Takes letters. They are rows of the request's own transaction and go out after it."""
+
+    def __call__(self, session: Session, letter: Letter) -> None:
+        """Keep a letter to be sent once the session is committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TopicView:
+    """A topic as pages show it; ``pieces`` counts those of the last 30 days."""
+
+    key: str
+    name: str
+    description: str
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class IssueView:
+    """An issue as pages point to it."""
+
+    number: int
+    title: str
+    url: str
+
+
+class Catalogue(Protocol):
+    """What the newsletter publishes, as far as subscribers' pages show it."""
+
+    def topics(self) -> Sequence[TopicView]:
+        """The topics that exist now, in the owner's order."""
+        ...
+
+    def latest_issue(self) -> IssueView | None:
+        """The newest public issue."""
+        ...
+
+    def piece_title(self, piece_id: int) -> str | None:
+        """The title of a published piece, or None when there is none of that id."""
+        ...
