@@ -1,0 +1,679 @@
+"""Turns an edition into its mail, HTML and plain text, once for all its readers; and pages from templates.
+
+An edition goes through Jinja and MJML once. What differs from reader to reader stands in the result as random
+sentinels; the result is split at them, and every further reader costs one ``str.join``. Nothing that was filled in
+is ever read as a template again, so text that looks like a placeholder arrives as it stands.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import re
+import secrets
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import jinja2
+import mjml
+from markupsafe import Markup
+
+from newsletter.values import (
+    Edition,
+    IssuePiece,
+    Section,
+    SectionShape,
+    Summary,
+    SummaryKind,
+    TextOrigin,
+    minutes_of,
+)
+
+COLUMNS = 72
+"""Longest line of the text part; a URL alone on its line may be longer."""
+
+SUBJECT_LENGTH = 90
+PREHEADER_LENGTH = 140
+MOST_AUTHORS = 3
+
+LIFTED = "takeaways"
+"""The section that opens a piece, wherever the summary has it: a hurried reader takes it and moves on."""
+
+_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_DASHES = " \u2014\u2013-:,"
+# Grapheme joiner, non-joiner and no-break space: mail clients show nothing of it, and so nothing of the mail's body.
+_PADDING = "\u034f\u200c\u00a0" * 60
+
+
+class RenderingError(Exception):
+    """Something cannot be rendered; the text says what, and what mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masthead:
+    """What every mail of a newsletter says of itself.
+
+    ``topic_names`` are the topics' names by key. ``base_url`` is where the public pages are; ``time_zone`` (an IANA
+    name) says which day a piece was published on. ``postal_address`` may have several lines.
+    """
+
+    name: str
+    base_url: str
+    tagline: str = ""
+    language: str = "en"
+    time_zone: str = "UTC"
+    postal_address: str = ""
+    topic_names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Everything of a mail that differs from reader to reader.
+
+    ``because`` ends the sentence "You get this mail because ...": "you follow evaluations and interpretability".
+    Raises ValueError when a URL is not an absolute http or https one.
+    """
+
+    address: str
+    unsubscribe_url: str
+    preferences_url: str
+    because: str
+
+    def __post_init__(self) -> None:
+        for url in (self.unsubscribe_url, self.preferences_url):
+            if not web_link(url):
+                raise ValueError(f"not an http or https address: {url!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one look, as ``#rrggbb``. Every text colour has a contrast of 4.5 on ``paper`` and on ``tint``."""
+
+    paper: str
+    tint: str
+    ink: str
+    muted: str
+    accent: str
+    ours: str
+    line: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """How a newsletter looks: two palettes and two lists of fonts that readers have on their machines already.
+
+    Fonts are written without quotes, which CSS allows and which keeps them plain inside attributes.
+    """
+
+    light: Palette = Palette(
+        paper="#ffffff",
+        tint="#edf4f2",
+        ink="#1b2023",
+        muted="#566068",
+        accent="#0b5f58",
+        ours="#7c4a03",
+        line="#d5dad9",
+        rule="#8fb5b0",
+    )
+    dark: Palette = Palette(
+        paper="#14181a",
+        tint="#1d282a",
+        ink="#e4e8e7",
+        muted="#a2adb1",
+        accent="#7fd0c4",
+        ours="#e5b871",
+        line="#384144",
+        rule="#4f8079",
+    )
+    display_font: str = "Georgia, Times New Roman, Times, serif"
+    text_font: str = "-apple-system, Segoe UI, Arial, sans-serif"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A text with gaps: ``parts`` are what stands between the gaps, one more than there are ``gaps``.
+
+    Exposed so that a provider can encode the parts once for all readers.
+    """
+
+    parts: tuple[str, ...]
+    gaps: tuple[str, ...]
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The text with every gap filled. Raises KeyError for a gap that has no value."""
+        filled = [""] * (2 * len(self.gaps) + 1)
+        filled[::2] = self.parts
+        filled[1::2] = [values[gap] for gap in self.gaps]
+        return "".join(filled)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedEdition:
+    """An edition as it leaves, but for what differs from reader to reader.
+
+    ``reason`` and ``sent_to`` are the two sentences about a reader, with a gap each.
+    """
+
+    subject: str
+    preheader: str
+    html_form: Form
+    text_form: Form
+    reason: Form
+    sent_to: Form
+
+    def html(self, reader: Reader) -> str:
+        """The HTML part for a reader."""
+        return self.html_form.fill(self.html_values(reader))
+
+    def text(self, reader: Reader) -> str:
+        """The text part for a reader; lines end in LF."""
+        return self.text_form.fill(self.text_values(reader))
+
+    def html_values(self, reader: Reader) -> dict[str, str]:
+        """What goes into the gaps of the HTML part, escaped."""
+        return {name: html.escape(value) for name, value in self._sentences(reader).items()}
+
+    def text_values(self, reader: Reader) -> dict[str, str]:
+        """What goes into the gaps of the text part: the sentences wrapped, each URL as it is."""
+        values = self._sentences(reader)
+        return values | {"reason": wrap(values["reason"]), "sent_to": wrap(values["sent_to"])}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the HTML part, in UTF-8, for the reader with the longest values. Gmail clips at 102 kB."""
+        return len(self.html(LONGEST_READER).encode())
+
+    def _sentences(self, reader: Reader) -> dict[str, str]:
+        return {
+            "reason": self.reason.fill({"because": _clean(reader.because)}),
+            "sent_to": self.sent_to.fill({"address": _clean(reader.address)}),
+            "preferences_url": reader.preferences_url,
+            "unsubscribe_url": reader.unsubscribe_url,
+        }
+
+
+class Phrases:
+    """The fixed texts of one language, and how it writes dates and lists.
+
+    ``table`` is what a file of `templates/words` holds. A key that it lacks raises RenderingError.
+    """
+
+    def __init__(self, table: Mapping[str, Any], name: str) -> None:
+        self._table = table
+        self._name = name
+
+    def __call__(self, key: str, n: int | None = None, **values: object) -> str:
+        """The text of that key with its values; ``n`` picks singular or plural and is a value too."""
+        return self._pattern(key, n).format(n=n, **values)
+
+    def form(self, key: str, gap: str) -> Form:
+        """The text of that key as a form with one gap."""
+        before, found, after = self._pattern(key).partition(f"{{{gap}}}")
+        if not found:
+            raise RenderingError(f"{self._name}: `{key}` must hold {{{gap}}}")
+        return Form((before.format(), after.format()), (gap,))
+
+    def date(self, day: dt.date) -> str:
+        """A date as the language writes it: "29 May 2026". Needs no locale of the machine."""
+        return self("date", day=day.day, month=self._value("months")[day.month - 1], year=day.year)
+
+    def listed(self, names: Iterable[str]) -> str:
+        """Names as the language lists them: "A, B and C"."""
+        *first, last = names
+        return self("and", first=self("comma").join(first), last=last) if first else last
+
+    @property
+    def direction(self) -> str:
+        """The direction of the script, ``ltr`` or ``rtl``."""
+        return self("direction")
+
+    def _pattern(self, key: str, n: int | None = None) -> str:
+        found = self._value(key)
+        return str(found["one" if n == 1 else "other"] if isinstance(found, Mapping) else found)
+
+    def _value(self, key: str) -> Any:
+        try:
+            return self._table[key]
+        except KeyError:
+            raise RenderingError(f"{self._name} has no `{key}`; copy it from words/en.toml and translate it") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SectionView:
+    """A section as the templates lay it out."""
+
+    heading: str
+    texts: tuple[str, ...]
+    is_list: bool
+    is_lifted: bool
+    is_suggestion: bool
+    is_quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PieceView:
+    """A piece as the templates lay it out. Links are empty where there is nothing to link to.
+
+    ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full digest;
+    ``length`` is how long the piece is, when we had the whole of it.
+    """
+
+    number: int
+    title: str
+    link: str
+    here: str
+    facts: tuple[str, ...]
+    topics: tuple[str, ...]
+    minutes: str
+    mark: str
+    sections: tuple[SectionView, ...]
+    read: str
+    length: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueView:
+    """What the templates say of an edition as a whole.
+
+    ``wordmark`` and ``rest`` are the title in two parts when it starts with the newsletter's name, else empty.
+    """
+
+    title: str
+    wordmark: str
+    rest: str
+    count: str
+    minutes: str
+    topics: tuple[str, ...]
+    notice: str
+    end: str
+    origins: tuple[str, ...]
+    link: str
+    all_link: str
+
+
+class Renderer:
+    """Renders the mails and pages of one newsletter.
+
+    ``templates`` is the owner's folder: a file in it stands in for ours of the same path. Raises RenderingError when
+    there are no fixed texts in the newsletter's language.
+    """
+
+    def __init__(self, masthead: Masthead, templates: Path | None = None, theme: Theme | None = None) -> None:
+        self._masthead = _cleaned(masthead)
+        self._theme = theme or Theme()
+        self._folders = [folder for folder in (templates, templates_folder()) if folder is not None]
+        self._say = _phrases(self._folders, masthead.language)
+        self._jinja = _environment(self._folders, self._say.direction)
+
+    def edition(self, edition: Edition) -> RenderedEdition:
+        """Render an edition for all its readers. The same edition gives the same result.
+
+        Raises RenderingError when a template is at fault; the text names it.
+        """
+        composed = _Composer(self._masthead, self._say).compose(edition)
+        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url"), repr(composed))
+        values = composed | {"reader": holes}
+        markup = self._render("email/issue.mjml", **values)
+        return RenderedEdition(
+            subject=composed["subject"],
+            preheader=composed["preheader"],
+            html_form=_split(_compile(markup), holes),
+            text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
+            reason=self._say.form("reason", "because"),
+            sent_to=self._say.form("sent_to", "address"),
+        )
+
+    def page(self, name: str, **values: Any) -> str:
+        """Render a page: a file of `templates/pages`, with these values beside masthead, theme and fixed texts."""
+        return self._render(f"pages/{name}", **values)
+
+    def _render(self, path: str, **values: Any) -> str:
+        shared = {
+            "masthead": self._masthead,
+            "theme": self._theme,
+            "say": self._say,
+            "language": self._masthead.language,
+            "direction": self._say.direction,
+            "start": "right" if self._say.direction == "rtl" else "left",
+            "padding": _PADDING,
+            "columns": COLUMNS,
+        }
+        try:
+            return self._jinja.get_template(path).render(shared | values)
+        except jinja2.TemplateSyntaxError as error:
+            raise RenderingError(f"{error.name or path}:{error.lineno}: {error.message}") from error
+        except jinja2.TemplateNotFound as error:
+            raise RenderingError(f"{path}: there is no template {error.name}") from error
+        except jinja2.UndefinedError as error:
+            raise RenderingError(f"{path}: {error.message}") from error
+
+
+def templates_folder() -> Path:
+    """Our templates: inside the installed package, or beside it in a checkout. Raises RenderingError."""
+    package = Path(__file__).parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if (folder / "email").is_dir():
+            return folder
+    raise RenderingError(f"{package}: the templates are missing; install the package again")
+
+
+def web_link(url: str) -> str:
+    """The URL when it is one to link to, absolute and http or https; else an empty text."""
+    url = url.strip()
+    if re.search(r"[\s\x00-\x1f\x7f-\x9f\"<>\\^`{|}]", url):
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return url if parts.scheme.lower() in ("http", "https") and parts.hostname else ""
+
+
+LONGEST_READER = Reader(
+    address=f"{'a' * 64}@{'.'.join(['b' * 63, 'c' * 63, 'd' * 57])}.com",
+    unsubscribe_url=f"https://example.com/{'u' * 480}",
+    preferences_url=f"https://example.com/{'p' * 480}",
+    because=f"you follow {' and '.join(['twelve letters'] * 24)}",
+)
+"""A reader with values as long as they get (an address has at most 254 characters, RFC 5321): sizes hold for them."""
+
+
+def shortened(text: str, length: int) -> str:
+    """The text in at most so many characters: cut between words where it can be, and then ended by an ellipsis."""
+    if len(text) <= length:
+        return text
+    cut = text[: max(1, length - 1)]
+    words, space, _ = cut.rpartition(" ")
+    return (words if space and len(words) > length // 2 else cut).rstrip(" ,;:.-–—") + "…"
+
+
+def columns_of(text: str) -> int:
+    """Columns that a text takes: two for a wide character (UAX #11), one for any other, so also for a combining one.
+
+    Counting a combining mark as a column wastes a little; it keeps lines short for those who count characters.
+    """
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def wrap(text: str, first: str = "", rest: str = "") -> str:
+    """A paragraph in lines of at most 72 columns. ``first`` and ``rest`` begin the first and the other lines.
+
+    A word that is too long for a line is broken, but a URL stands whole on a line of its own.
+    """
+    lines, line = [], first
+    empty = True
+    for word in _fitting(text.split(), COLUMNS - max(columns_of(first), columns_of(rest))):
+        if not empty and columns_of(line) + 1 + columns_of(word) > COLUMNS:
+            lines.append(line)
+            line, empty = rest, True
+        line, empty = (line + word if empty else f"{line} {word}"), False
+    return "\n".join([*lines, line])
+
+
+def _fitting(words: Iterable[str], width: int) -> Iterator[str]:
+    for word in words:
+        if columns_of(word) <= width or web_link(word):
+            yield word
+        else:
+            yield from _broken(word, width)
+
+
+def _broken(word: str, width: int) -> Iterator[str]:
+    """A long word in pieces; never before a mark that belongs to the character before it, nor within a joined emoji."""
+    piece = ""
+    for char in word:
+        joined = unicodedata.category(char) in ("Mn", "Me", "Cf") or piece.endswith("\u200d")
+        if columns_of(piece) + columns_of(char) > width - (0 if joined else 1):
+            yield piece
+            piece = ""
+        piece += char
+    yield piece
+
+
+class _Composer:
+    """Lays out what an edition says, as values for templates: texts cleaned, links checked, dates in words."""
+
+    def __init__(self, masthead: Masthead, say: Phrases) -> None:
+        self._masthead = masthead
+        self._say = say
+        self._zone = ZoneInfo(masthead.time_zone)
+        self._base = web_link(masthead.base_url).rstrip("/")
+
+    def compose(self, edition: Edition) -> dict[str, Any]:
+        pieces = tuple(self._piece(edition, number, entry) for number, entry in enumerate(edition.pieces, 1))
+        issue = self._issue(edition)
+        return {
+            "issue": issue,
+            "pieces": pieces,
+            "subject": _subject(issue.title, pieces),
+            "preheader": self._preheader(issue, pieces),
+        }
+
+    def _issue(self, edition: Edition) -> IssueView:
+        issue, say, count = edition.issue, self._say, len(edition.pieces)
+        title = _line(issue.title)
+        name = _line(self._masthead.name)
+        is_split = title.startswith(f"{name} ") and bool(title.removeprefix(name).strip(_DASHES))
+        sources = self._say("comma").join(_line(source) for source in edition.sources)
+        minutes = say("minutes_to_read", edition.minutes)
+        return IssueView(
+            title=title,
+            wordmark=name if is_split else "",
+            rest=title.removeprefix(name).strip(_DASHES) if is_split else "",
+            count=say("pieces_from", count, sources=sources),
+            minutes=minutes,
+            topics=self._topics(key for entry in edition.pieces for key in entry.topics),
+            notice=self._notice([entry.summary for entry in edition.pieces]),
+            end=say("end", count, minutes=say("minutes", edition.minutes)),
+            origins=self._origins([entry.summary for entry in edition.pieces]),
+            link=self._issue_link(edition),
+            all_link=f"{self._base}/issues" if self._base else "",
+        )
+
+    def _issue_link(self, edition: Edition) -> str:
+        return f"{self._base}/issues/{edition.issue.number}" if self._base else ""
+
+    def _piece(self, edition: Edition, number: int, entry: IssuePiece) -> PieceView:
+        piece, say = entry.piece, self._say
+        return PieceView(
+            number=number,
+            title=_line(piece.title) or _line(piece.url),
+            link=web_link(piece.url),
+            here=self._here(edition, entry),
+            facts=self._facts(entry),
+            topics=self._topics(entry.topics),
+            minutes=say("minutes", entry.summary.minutes),
+            mark=self._mark(entry),
+            sections=tuple(self._sections(entry.summary)),
+            read=say("read_at", source=_line(piece.source.name)),
+            length=say("in_full", minutes_of(piece.words)) if piece.is_full_text else "",
+        )
+
+    def _here(self, edition: Edition, entry: IssuePiece) -> str:
+        """Where the web issue has this piece: anchors count the issue's pieces, and not this edition's."""
+        key = (entry.piece.id, entry.piece.url)
+        places = [(other.piece.id, other.piece.url) for other in edition.issue.pieces]
+        link = self._issue_link(edition)
+        return f"{link}#piece-{places.index(key) + 1}" if link and key in places else link
+
+    def _facts(self, entry: IssuePiece) -> tuple[str, ...]:
+        piece, say = entry.piece, self._say
+        names = [name for name in map(_line, piece.authors) if name]
+        if len(names) > MOST_AUTHORS + 1:
+            names = [*names[:MOST_AUTHORS], say("others", len(names) - MOST_AUTHORS)]
+        published = say.date(piece.published.astimezone(self._zone).date()) if piece.published else ""
+        facts = (
+            _line(piece.source.name),
+            say.listed(names) if names else "",
+            published,
+            say("minutes", entry.summary.minutes),
+        )
+        return tuple(fact for fact in facts if fact)
+
+    def _topics(self, keys: Iterable[str]) -> tuple[str, ...]:
+        names = self._masthead.topic_names
+        return tuple(_line(names[key]) for key in dict.fromkeys(keys) if key in names)
+
+    def _mark(self, entry: IssuePiece) -> str:
+        marks = []
+        if entry.summary.kind is SummaryKind.EXCERPTS:
+            marks.append(self._say("excerpts_mark"))
+        if entry.piece.origin is TextOrigin.ABSTRACT:
+            marks.append(self._say("abstract_mark"))
+        return " ".join(marks)
+
+    def _sections(self, summary: Summary) -> Iterator[SectionView]:
+        written = [section for section in summary.sections if any(map(_line, section.texts))]
+        is_excerpt = summary.kind is SummaryKind.EXCERPTS
+        for place, section in enumerate(sorted(written, key=lambda section: section.key != LIFTED)):
+            opening = "" if place == 0 else self._say("excerpts" if is_excerpt else "opening")
+            yield _section(section, _line(section.heading) or opening, is_excerpt)
+
+    def _notice(self, summaries: list[Summary]) -> str:
+        models = _models(summaries)
+        if not models:
+            return self._say("generated_without_model")
+        return self._say("generated_by", writer=self._say.listed(models))
+
+    def _origins(self, summaries: list[Summary]) -> tuple[str, ...]:
+        models, lines = _models(summaries), []
+        if models:
+            written = sum(1 for summary in summaries if summary.model)
+            lines.append(self._say("written_by_model", written, writer=self._say.listed(models)))
+        if any(summary.kind is SummaryKind.EXCERPTS for summary in summaries):
+            lines.append(self._say("chosen_without_model"))
+        return tuple(lines)
+
+    def _preheader(self, issue: IssueView, pieces: tuple[PieceView, ...]) -> str:
+        """What an inbox shows after the subject: the subject has the first piece, so this has the others."""
+        others = self._say("comma").join(piece.title for piece in pieces[1:])
+        if others:
+            return shortened(f"{issue.minutes}. {self._say('also', titles=others)}", PREHEADER_LENGTH)
+        texts = [text for piece in pieces for section in piece.sections for text in section.texts]
+        return shortened(" ".join([f"{issue.minutes}.", *texts[:1]]), PREHEADER_LENGTH)
+
+
+def _section(section: Section, heading: str, is_excerpt: bool) -> SectionView:
+    is_list = section.shape is SectionShape.LIST
+    return SectionView(
+        heading=heading,
+        texts=tuple(text for text in map(_line, section.texts) if text),
+        is_list=is_list,
+        is_lifted=section.key == LIFTED,
+        is_suggestion=section.is_suggestion,
+        is_quoted=is_excerpt and not is_list and not section.is_suggestion,
+    )
+
+
+def _subject(title: str, pieces: tuple[PieceView, ...]) -> str:
+    """The lead, then the issue's title.
+
+    The lead comes first since From says the newsletter's name already, and a phone shows about forty characters. The
+    title stays whole, so that every subject is dated and can be found again.
+    """
+    if not pieces:
+        return title
+    room = SUBJECT_LENGTH - len(title) - 3
+    return f"{shortened(pieces[0].title, room)} · {title}" if room >= 20 else shortened(title, SUBJECT_LENGTH)
+
+
+def _models(summaries: Iterable[Summary]) -> list[str]:
+    return list(dict.fromkeys(_line(summary.model) for summary in summaries if summary.model))
+
+
+def _clean(text: str) -> str:
+    """The text without what no mail may hold: control characters (U+0092 alone makes Gmail clip), half a surrogate."""
+    return _UNWANTED.sub("", text)
+
+
+def _line(text: str) -> str:
+    return " ".join(_clean(text).split())
+
+
+def _cleaned(masthead: Masthead) -> Masthead:
+    texts = {item.name: getattr(masthead, item.name) for item in fields(masthead)}
+    return Masthead(**{name: _clean(value) if isinstance(value, str) else value for name, value in texts.items()})
+
+
+def _environment(folders: list[Path], direction: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        autoescape=lambda name: name is None or not name.endswith(".txt"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["wrap"] = wrap
+    environment.filters["columns_of"] = columns_of
+    environment.filters["dir"] = partial(_dir, against="L" if direction == "rtl" else "R")
+    return environment
+
+
+def _dir(text: str, against: str) -> Markup:
+    """The ``dir`` attribute for a text with letters ``against`` the mail's direction ("L", or "R" and its kin)."""
+    kinds = {"L"} if against == "L" else {"R", "AL"}
+    isolated = not (against == "R" and text.isascii()) and any(unicodedata.bidirectional(c) in kinds for c in text)
+    return Markup(' dir="auto"' if isolated else "")
+
+
+def _phrases(folders: list[Path], language: str) -> Phrases:
+    """The fixed texts of a language, or of the language that a region belongs to ("de" for "de-AT")."""
+    for code in dict.fromkeys((language, language.partition("-")[0])):
+        for folder in folders:
+            file = folder / "words" / f"{code}.toml"
+            if file.is_file():
+                return Phrases(_toml(file), str(file))
+    raise RenderingError(
+        f"there are no fixed texts in the language {language!r}; copy {folders[-1] / 'words' / 'en.toml'} "
+        f"to words/{language}.toml in your templates folder and translate it"
+    )
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RenderingError(f"{file}: {error}") from error
+
+
+def _sentinels(names: Iterable[str], content: str) -> dict[str, str]:
+    """A random word for each gap, none of which is in the content. All have one length, so layout never varies."""
+    while True:
+        root = secrets.token_hex(12)
+        if root not in content:
+            return {name: f"x{root}{place:02d}x" for place, name in enumerate(names)}
+
+
+def _split(text: str, sentinels: Mapping[str, str]) -> Form:
+    names = {word: name for name, word in sentinels.items()}
+    found = re.split(f"({'|'.join(names)})", text)
+    return Form(tuple(found[::2]), tuple(names[word] for word in found[1::2]))
+
+
+def _compile(markup: str) -> str:
+    """MJML to HTML. The compiler passes over tags that it does not know, so look whether one is left."""
+    try:
+        # fonts={}: by default the compiler links to the web fonts that it knows.
+        compiled: str = mjml.mjml2html(markup, disable_comments=True, fonts={})
+    except ValueError as error:
+        raise RenderingError(f"email/issue.mjml is no MJML: {error}") from error
+    left = re.search(r"</?mj[-a-z]*", compiled)
+    if left:
+        raise RenderingError(f"email/issue.mjml: MJML has no {left.group().strip('</')} there")
+    # A landmark that screen readers jump to; the compiler offers no way to name it.
+    return compiled.replace('role="article"', 'role="main"', 1)
+
+
+def _tidy(text: str) -> str:
+    """The text without blanks at the end of lines and without more than two empty lines running."""
+    return re.sub(r"\n{4,}", "\n\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip("\n") + "\n"
