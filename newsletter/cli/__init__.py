@@ -1,0 +1,131 @@
+"""The command line: one file per command, and the only place that picks concrete parts.
+
+A command's module is imported when that command runs, and imports what it needs inside its functions: `--help` must
+answer before a vendor package could be loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from newsletter.cli._exits import Exit, Stop
+from newsletter.problems import Misconfigured, Misused, Problem, Stopped, TryLater
+
+COMMANDS = {
+    "demo": "run the whole job on bundled samples, offline and without a key",
+    "init": "make a configuration to start from",
+    "sources": "list, add, test and import sources",
+    "fetch": "ask every source what is new",
+    "build": "select, write and compose today's draft",
+    "preview": "write a page that shows what would go out",
+    "send": "send today's issue, or show with --dry-run what would be sent",
+    "issues": "list and show issues, change or reject a draft",
+    "config": "show and check the configuration",
+    "version": "print the version",
+}
+"""Every command with one line of help; each is the file of its name in this folder."""
+
+ENDINGS = {
+    Misconfigured: Exit.CONFIGURATION,
+    Misused: Exit.USAGE,
+    Stopped: Exit.GATE,
+    TryLater: Exit.TRY_LATER,
+}
+"""How a command ends on each kind of problem."""
+
+EPILOG = """exit codes: 0 done (also: nothing new), 1 bug, 2 usage, 3 configuration, 4 done in part,
+5 stopped by a gate, 75 try later, 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code; nothing but SystemExit of the argument parser leaves here."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser(words).parse_args(words)
+    if arguments.command is None:
+        parser([]).print_help()
+        return Exit.USAGE
+    _log(arguments)
+    try:
+        return int(_run(arguments))
+    except Stop as stop:
+        return _fail(arguments, stop.code, str(stop))
+    except Problem as problem:
+        return _fail(arguments, ENDINGS[next(kind for kind in ENDINGS if isinstance(problem, kind))], str(problem))
+    except KeyboardInterrupt:
+        return _fail(arguments, Exit.INTERRUPTED, "interrupted; what was committed stays, run the same command to go on")
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, and nothing more can be said (signal(7), SIGPIPE).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:  # the last edge: whatever comes here is a bug, and is said in one line
+        return _fail(arguments, Exit.BUG, f"{type(error).__name__}: {error}; this is a bug, --debug shows where")
+
+
+def parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the command that ``words`` name brings its own arguments."""
+    top = argparse.ArgumentParser(
+        prog="newsletter",
+        description="A self-hosted newsletter that reads the field for its owner.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_common(None)],
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    named = next((word for word in words if word in COMMANDS), None)
+    for name, line in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=line,
+            description=f"{line[:1].upper()}{line[1:]}.",
+            parents=[_common(argparse.SUPPRESS)],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == named:
+            module = importlib.import_module(f"newsletter.cli.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return top
+
+
+def _common(default: object) -> argparse.ArgumentParser:
+    """The options that stand before or after any command."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=default)
+    options = common.add_argument_group("options everywhere")
+    options.add_argument("--config", type=Path, metavar="FILE", help="newsletter.toml, or the folder that holds it")
+    options.add_argument("--json", action="store_true", default=default or False, help="the whole result as JSON on stdout")
+    options.add_argument("-q", "--quiet", action="store_true", default=default or False, help="say only results and problems")
+    options.add_argument("-v", "--verbose", action="store_true", default=default or False, help="say more")
+    options.add_argument("--debug", action="store_true", default=default or False, help="show tracebacks")
+    options.add_argument("--now", metavar="ISO", help="act as if it were this day and time")
+    return common
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from newsletter.cli._workshop import Workshop
+
+    return int(arguments.run(arguments, Workshop(arguments)))
+
+
+def _log(arguments: argparse.Namespace) -> None:
+    # Vendors log headers and bodies at DEBUG, keys among them: their loggers never go below WARNING.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("newsletter").setLevel(logging.DEBUG if arguments.debug else logging.WARNING)
+
+
+def _fail(arguments: argparse.Namespace, code: Exit, message: str) -> int:
+    if arguments.debug:
+        traceback.print_exc()
+    for line in message.splitlines() or [""]:
+        print(f"newsletter: {line}", file=sys.stderr)
+    if arguments.json:
+        import json
+
+        print(json.dumps({"error": message, "exit": int(code)}, ensure_ascii=False))
+    return code

@@ -1,0 +1,127 @@
+"""`newsletter issues`: list and show issues, change or reject a draft."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from newsletter.cli._console import Console
+from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._workshop import Workshop
+from newsletter.cli.build import pieces_json, show_draft
+
+if TYPE_CHECKING:
+    from newsletter.store import Store
+    from newsletter.store.tables import IssueRow
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One action each."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="all issues, newest first")
+    show = actions.add_parser("show", help="an issue's pieces")
+    show.add_argument("issue", type=int, metavar="N")
+    show.add_argument("--why", action="store_true", help="the score of every candidate, chosen or left out, with its reasons")
+    for name, line in (("drop", "leave a piece out of a draft"), ("pin", "have a piece in a draft whatever its score")):
+        rule = actions.add_parser(name, help=line)
+        rule.add_argument("issue", type=int, metavar="N")
+        rule.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show --why` prints it")
+    for name, line in (("rebuild", "choose and write a draft again"), ("reject", "throw a draft away")):
+        actions.add_parser(name, help=line).add_argument("issue", type=int, metavar="N")
+
+
+def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
+    """Do one action."""
+    reads = arguments.action in ("list", "show")
+    with workshop.store(read_only=reads) as store:
+        return int(_ACTIONS[arguments.action](arguments, workshop, store))
+
+
+def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import deliveries, issues
+
+    console, listed = workshop.console, list[dict[str, Any]]()
+    with store.read() as session:
+        for row in issues.listing(session):
+            counts = deliveries.counts(session, row.id or 0)
+            listed.append({"issue": row.id, "date": row.date.isoformat(), "state": row.state, "title": row.title, "deliveries": counts})
+    for entry in listed:
+        counted = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in entry["deliveries"].items())
+        console.say(f"{entry['issue']:4}  {entry['date']}  {entry['state']:9} {entry['title']}" + (f"  ({counted})" if counted else ""))
+    if not listed:
+        console.say("There is no issue yet; `newsletter build` makes a draft.")
+    console.finish({"issues": listed})
+    return Exit.DONE
+
+
+def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues
+
+    console = workshop.console
+    with store.read() as session:
+        row, issue = issues.row_of(session, arguments.issue), issues.load(session, arguments.issue)
+        rulings = issues.rulings(session, arguments.issue)
+    console.say(f"Issue {issue.number} ({issue.state}): {issue.title}")
+    for number, entry in enumerate(issue.pieces, 1):
+        console.say(f"{number:3}. {entry.piece.title} (piece {entry.piece.id}, {entry.piece.source.name})")
+        if not arguments.why:
+            console.say(f"     {entry.why}")
+    if arguments.why:
+        _why(console, row)
+    result = {"issue": issue.number, "state": issue.state, "title": issue.title, "pieces": pieces_json(issue), "rulings": rulings}
+    console.finish({**result, "selection": row.selection} if arguments.why else result)
+    return Exit.DONE
+
+
+def _why(console: Console, row: IssueRow) -> None:
+    """The whole selection: each candidate with its score, the parts of the score, and the verdict."""
+    for name, choices in (("Chosen", row.selection["chosen"]), ("Left out", row.selection["left_out"])):
+        console.say()
+        console.say(console.paint(name, "bold"))
+        for choice in choices:
+            topics = f" [{', '.join(choice['topics'])}]" if choice["topics"] else ""
+            console.say(f"{choice['score']:6.2f}  {choice['title']} (piece {choice['piece']}, {choice['source']}){topics}")
+            console.say(f"        {choice['why']}")
+            for part in choice["parts"]:
+                console.say(f"        {part['points']:+6.2f} {part['name']}: {part['why']}")
+
+
+def _rule(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues
+
+    with store.write() as session:
+        issues.rule(session, arguments.issue, arguments.piece, issues.DROP if arguments.action == "drop" else issues.PIN)
+    return _rebuild(arguments, workshop, store)
+
+
+def _rebuild(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues, pipeline
+
+    console = workshop.console
+    with store.read() as session:
+        newest = issues.draft_number(session)
+        if issues.row_of(session, arguments.issue).state != issues.DRAFT or newest != arguments.issue:
+            raise Stop(Exit.USAGE, f"issue {arguments.issue} is not the draft; `newsletter issues list` shows which is")
+    built = pipeline.build(workshop.press(store), workshop.desk(store), anew=True)
+    if built.number is None:
+        console.say(f"No issue: {built.reason}. The draft is gone, its pieces are free.")
+        console.finish({"issue": None, "reason": built.reason})
+        return Exit.DONE
+    with store.read() as session:
+        issue = issues.load(session, built.number)
+    show_draft(console, issue, changed=True)
+    console.finish({"issue": issue.number, "title": issue.title, "pieces": pieces_json(issue)})
+    return Exit.DONE
+
+
+def _reject(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues
+
+    with store.write() as session:
+        issues.reject(session, arguments.issue)
+    workshop.console.say(f"Issue {arguments.issue} is rejected; its pieces are free for the next one.")
+    workshop.console.finish({"issue": arguments.issue, "state": issues.REJECTED})
+    return Exit.DONE
+
+
+_ACTIONS = {"list": _list, "show": _show, "drop": _rule, "pin": _rule, "rebuild": _rebuild, "reject": _reject}

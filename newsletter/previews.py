@@ -1,0 +1,301 @@
+"""What would go out, shown before it does: a report over a read-only session, and a page to look at.
+
+The messages shown are made by the same functions as those that are sent, for a real reader of each edition, with one
+difference: the tokens in the links are placeholders, so that nobody unsubscribes a reader by looking at the preview.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+import subscribers
+from newsletter import deliveries, editions, issues, messages, pipeline
+from newsletter.deliveries import Claimed
+from newsletter.editions import Assignment, Follows
+from newsletter.issues import DRAFT
+from newsletter.pipeline import Press
+from newsletter.store.tables import AudienceGroupRow
+from newsletter.values import Edition, Issue
+from subscribers import Format, Frequency, Purpose
+
+MOST_HTML_BYTES = 90_000
+"""Gmail clips a mail above 102 kB; the rest is room for what providers add."""
+TEXT_COLUMNS = 72
+SAMPLE_ADDRESS = "reader@example.com"
+"""Shown for an edition that nobody gets, so that an owner without subscribers sees the mail too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold before an issue goes out."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EditionPreview:
+    """One edition as one of its readers gets it."""
+
+    name: str
+    readers: int
+    follows: tuple[str, ...]
+    subject: str
+    preheader: str
+    minutes: int
+    piece_ids: tuple[int, ...]
+    html: str
+    text: str
+    message: bytes
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the HTML, the text, and the whole message."""
+        return {"html": len(self.html.encode()), "text": len(self.text.encode()), "message": len(self.message)}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An issue as it would go out now. ``audience`` counts every subscriber: who gets it, and who does not and why."""
+
+    issue: Issue
+    selection: dict[str, Any]
+    audience: dict[str, int]
+    editions: tuple[EditionPreview, ...]
+    skipped: dict[str, int]
+    checks: tuple[Check, ...]
+    cost_usd: float
+
+
+class _Placeholders:
+    """Signs nothing: stands where the token of a link will stand, in the same length."""
+
+    def sign(self, purpose: Purpose, *values: int | str) -> str:
+        """A text that no page accepts."""
+        return f"preview-{purpose.value}".ljust(32, "-")
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Readers who get one edition."""
+
+    edition: Edition
+    follows: tuple[str, ...]
+    readers: int
+
+
+def prepare(press: Press, session: Session, number: int) -> Preview:
+    """Make the preview of an issue. Reads only. Raises IssueError when there is none of that number."""
+    issue = issues.load(session, number)
+    groups, skipped = _groups(press, session, issue)
+    shown = replace(press, tokens=_Placeholders())
+    made = tuple(_edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False))
+    row = issues.row_of(session, number)
+    return Preview(
+        issue=issue,
+        selection=row.selection,
+        audience=subscribers.audience_counts(session, press.clocks.now()),
+        editions=made,
+        skipped=skipped,
+        checks=tuple(checks(press, issue, made)),
+        cost_usd=sum(entry.summary.cost_usd for entry in issue.pieces),
+    )
+
+
+def _names() -> list[str]:
+    """A, B, ... Z, AA, AB, ..."""
+    letters = string.ascii_uppercase
+    return [*letters, *(one + other for one in letters for other in letters)]
+
+
+def _groups(press: Press, session: Session, issue: Issue) -> tuple[list[_Group], dict[str, int]]:
+    """The editions with their readers, the one with most readers first; and how many readers get none, by reason."""
+    counted: dict[str, int] = {}
+    for audience in subscribers.groups(session, press.clocks.now()):
+        counted[audience.follows] = counted.get(audience.follows, 0) + audience.readers
+    assigned = pipeline.assignments(press, session, issue) if issue.state == DRAFT else _frozen(session, issue)
+    found: dict[str, _Group] = {}
+    skipped: dict[str, int] = {}
+    for follows, given in assigned.items():
+        readers = counted.get(follows, 0)
+        if given.edition is None:
+            skipped[given.reason] = skipped.get(given.reason, 0) + readers
+            continue
+        before = found.get(given.edition.key, _Group(given.edition, (), 0))
+        found[given.edition.key] = _Group(given.edition, (*before.follows, follows), before.readers + readers)
+    if not found:
+        found["all"] = _Group(Edition(issue, issue.pieces), (), 0)
+    return sorted(found.values(), key=lambda group: (-group.readers, -len(group.edition.pieces), group.edition.key)), skipped
+
+
+def _frozen(session: Session, issue: Issue) -> dict[str, Assignment]:
+    numbers = deliveries.editions_of(session, issue.number)
+    rows = session.exec(select(AudienceGroupRow).where(AudienceGroupRow.issue_id == issue.number))
+    return {
+        row.follows: Assignment(pipeline.edition_of(issue, numbers[row.edition_id]) if row.edition_id else None, row.reason)
+        for row in rows
+    }
+
+
+def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: str) -> EditionPreview:
+    rendered = press.renderer.edition(group.edition)
+    reader = _reader(session, press, issue, group)
+    message = pipeline.address(press, issue, rendered, reader)
+    with_html = pipeline.address(press, issue, rendered, replace(reader, text_only=False))
+    names = {topic.key: topic.name for topic in press.config.topics}
+    return EditionPreview(
+        name=name,
+        readers=group.readers,
+        follows=tuple(_describe(subscribers.topics_of(text), names) for text in group.follows),
+        subject=rendered.subject,
+        preheader=rendered.preheader,
+        minutes=group.edition.minutes,
+        piece_ids=tuple(entry.piece.id for entry in group.edition.pieces),
+        html=with_html.html,
+        text=message.text,
+        message=messages.to_bytes(message),
+        headers=message.headers,
+    )
+
+
+def _describe(follows: Follows, names: dict[str, str]) -> str:
+    return "everything" if follows is editions.EVERYTHING else editions.because(follows, names).removeprefix("you follow ")
+
+
+def _reader(session: Session, press: Press, issue: Issue, group: _Group) -> Claimed:
+    """The first reader of a group, or a sample where nobody is in it."""
+    person = subscribers.Subscriber
+    query = (
+        select(person)
+        .where(col(person.follows).in_(group.follows), subscribers.in_audience(press.clocks.now(), Frequency.EVERY))
+        .order_by(col(person.id))
+    )
+    who = session.exec(query).first()
+    if who is None:
+        return Claimed(0, issue.number, 0, 0, SAMPLE_ADDRESS, "", False, None)
+    text_only = who.format == Format.TEXT
+    return Claimed(0, issue.number, who.id or 0, 0, who.address, who.name, text_only, subscribers.topics_of(who.follows))
+
+
+def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[Check]:
+    """What must hold of every edition, each with the figure that was seen."""
+    html = max((edition.sizes["html"] for edition in made), default=0)
+    widest = max((_widest(edition.text) for edition in made), default=0)
+    remote = sorted({found for edition in made for found in _remote(edition.html)})
+    longest = max((len(line) for edition in made for line in edition.message.split(b"\r\n")), default=0)
+    unlinked = [e.name for e in made if not all(p.piece.url in e.text for p in issue.pieces if p.piece.id in e.piece_ids)]
+    return [
+        Check("HTML size", html <= MOST_HTML_BYTES, f"largest {html:,} of {MOST_HTML_BYTES:,} bytes"),
+        Check("text width", widest <= TEXT_COLUMNS, f"widest line {widest} of {TEXT_COLUMNS} columns"),
+        Check("external requests", not remote, ", ".join(remote) or "none"),
+        Check("line length", longest <= 998, f"longest line {longest} of 998 bytes"),
+        Check("links in the text part", not unlinked, f"missing in {', '.join(unlinked)}" if unlinked else "all pieces"),
+        _sender_check(press),
+    ]
+
+
+def _sender_check(press: Press) -> Check:
+    delivery, base = press.config.delivery, press.config.web.base_url
+    lacking = [
+        what
+        for what, missing in (
+            ("web.base_url is not https", not base.startswith("https://")),
+            ("web.base_url is an example", "example." in base),
+            ("delivery.postal_address is empty", not delivery.postal_address),
+            ("delivery.from_address is an example", "@example." in delivery.from_address),
+        )
+        if missing
+    ]
+    # Files leave nobody's machine: what real mail needs is said, and stops nothing.
+    detail = "; ".join(lacking) or "complete"
+    return Check("sender", not lacking or delivery.provider == "files", detail)
+
+
+def _widest(text: str) -> int:
+    """The widest line that holds more than a URL."""
+    return max((len(line) for line in text.splitlines() if not re.fullmatch(r"\s*<?https?://\S+>?", line)), default=0)
+
+
+def _remote(html: str) -> list[str]:
+    """What a mail client would load by itself: sources, stylesheets, urls in CSS."""
+    return re.findall(r"""(?:src|background|srcset)\s*=\s*["']?\s*(?!data:)([^"'\s>]+)""", html) + re.findall(
+        r"""<link[^>]+href=["']?([^"'\s>]+)|url\(\s*["']?(?!data:)([^)"']+)""", html
+    )
+
+
+def report(preview: Preview) -> dict[str, Any]:
+    """The preview as plain JSON values: `report.json`, and what `--json` prints."""
+    first = preview.editions[0]
+    return {
+        "issue": preview.issue.number,
+        "state": preview.issue.state,
+        "title": preview.issue.title,
+        "subject": first.subject,
+        "preheader": first.preheader,
+        "minutes": preview.issue.minutes,
+        "pieces": [_piece_json(preview.issue, position) for position in range(len(preview.issue.pieces))],
+        "left_out": preview.selection["left_out"],
+        "audience": preview.audience,
+        "skipped": preview.skipped,
+        "editions": [
+            {
+                "name": edition.name,
+                "readers": edition.readers,
+                "follows": list(edition.follows),
+                "pieces": list(edition.piece_ids),
+                "subject": edition.subject,
+                "minutes": edition.minutes,
+                "bytes": edition.sizes,
+            }
+            for edition in preview.editions
+        ],
+        "headers": [list(header) for header in first.headers],
+        "checks": [asdict(check) for check in preview.checks],
+        "cost_usd": round(preview.cost_usd, 4),
+    }
+
+
+def _piece_json(issue: Issue, position: int) -> dict[str, Any]:
+    entry = issue.pieces[position]
+    return {
+        "position": position + 1,
+        "piece": entry.piece.id,
+        "title": entry.piece.title,
+        "source": entry.piece.source.name,
+        "authors": list(entry.piece.authors),
+        "url": entry.piece.url,
+        "published": entry.piece.published.isoformat() if entry.piece.published else None,
+        "text": entry.piece.origin.value,
+        "words": entry.piece.words,
+        "kind": entry.summary.kind.value,
+        "minutes": entry.summary.minutes,
+        "topics": list(entry.topics),
+        "score": entry.score,
+        "why": entry.why,
+        "notes": list(entry.summary.notes),
+    }
+
+
+def write(press: Press, preview: Preview, folder: Path) -> Path:
+    """Write the page, `.html .txt .eml` of each edition and `report.json`. Returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for edition in preview.editions:
+        name = f"edition-{edition.name.lower()}"
+        (folder / f"{name}.html").write_text(edition.html, encoding="utf-8", newline="")
+        (folder / f"{name}.txt").write_text(edition.text, encoding="utf-8", newline="")
+        (folder / f"{name}.eml").write_bytes(edition.message)
+    summary = report(preview)
+    (folder / "report.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page = folder / "index.html"
+    page.write_text(press.renderer.page("preview.html", preview=preview, report=summary), encoding="utf-8", newline="")
+    return page

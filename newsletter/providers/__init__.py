@@ -1,0 +1,82 @@
+"""Who carries mail: one file per provider, all behind one small protocol, all held to one contract test.
+
+A provider takes a few messages and says of each what became of it. It never retries, never keeps state and never
+decides: that is the ledger's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from newsletter.problems import Stopped
+from newsletter.values import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took this message. ``ref`` is its own name for it, if it gave one."""
+
+    key: str
+    ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider will never take this message for this reader; the others are not concerned."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    """The provider did not take this message now and said so: nobody has it. ``after`` is its wish in seconds."""
+
+    key: str
+    why: str
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """The message left, and no answer came: it may have been taken."""
+
+    key: str
+    why: str
+
+
+Outcome = Accepted | Refused | TryLater | InDoubt
+
+
+class NotAllowed(Stopped):
+    """The provider does not accept us at all (key, login, sender). Nothing was taken; the text says the mend."""
+
+
+class Provider(Protocol):
+    """Carries messages. ``batch`` is how many messages one call takes, and so how many a kill can leave in doubt."""
+
+    name: str
+    batch: int
+
+    def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
+        """Hand over up to ``batch`` messages; yield one outcome for each, as soon as it is known.
+
+        Raises NotAllowed when the provider does not accept us; messages without an outcome were not taken then.
+        """
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """Names of all providers: the files of this folder."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def load(name: str) -> object:
+    """The module of a provider. Raises KeyError, with the name, for one that has no file."""
+    if name not in names():
+        raise KeyError(name)
+    return importlib.import_module(f"{__name__}.{name}")
