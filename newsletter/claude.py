@@ -37,8 +37,18 @@ MAX_ANSWER_BYTES = 8_000_000
 Kind = Literal["refused", "cut_off", "malformed", "try_later", "unauthorised", "unknown_model", "over_budget"]
 
 _HEADERS = frozenset(
-    ["accept", "anthropic-version", "connection", "content-length", "content-type", "host", "user-agent"]
-    + ["x-stainless-raw-response"]  # How the vendor's package remembers that we read the body ourselves.
+    [
+        *(
+            "accept",
+            "anthropic-version",
+            "connection",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+        ),
+        "x-stainless-raw-response",  # How the vendor's package remembers that we read the body ourselves.
+    ]
 )
 _CREDENTIALS = frozenset(["authorization", "x-api-key"])
 """What a request says. The vendor's package would add more, from the environment and about the machine; and
@@ -247,10 +257,7 @@ class Claude:
 
     def _call(self, question: _Question) -> tuple[dict[str, Any], float | None]:
         """The body of the service's answer and its cost, after as many attempts as time allows."""
-        if not self._api_key.isascii() or not self._api_key.isprintable() or not self._api_key:
-            raise ClaudeError(
-                "unauthorised", "the key is no key (empty, or odd characters); correct ANTHROPIC_API_KEY"
-            )
+        self._check_access()
         importlib.import_module(
             "anthropic"
         )  # Which takes seconds on a busy machine: before the clock starts.
@@ -267,6 +274,15 @@ class Claude:
                     ) from None
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def _check_access(self) -> None:
+        """Raise ClaudeError for a key or an address that can be none, before anything is sent anywhere."""
+        if not self._api_key or not self._api_key.isascii() or not self._api_key.isprintable():
+            why = "the key is no key (it is empty, or holds odd characters); correct ANTHROPIC_API_KEY"
+            raise ClaudeError("unauthorised", why)
+        if not re.match(r"https?://[^\s/?#@\[\]]", self._base_url):
+            why = f"{self._base_url} is no http(s) address; correct ANTHROPIC_BASE_URL"
+            raise ClaudeError("unauthorised", why)
 
     def _pause(self, failure: _Failure, attempt: int) -> float:
         """Seconds until the next attempt: what the service asked for, else doubling and spread by a
@@ -483,10 +499,6 @@ def _raise_for_connection(error: anthropic.APIConnectionError, base_url: str, *,
     cause = error.__cause__
     if isinstance(cause, _Failure):
         raise cause from None
-    if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
-        raise _Failure(
-            "unauthorised", f"{base_url} is no http(s) address; correct ANTHROPIC_BASE_URL"
-        ) from None
     if too_slow or isinstance(error, anthropic.APITimeoutError):
         raise _Failure("try_later", "no answer in time", again=True, maybe_billed=True) from None
     never_sent = isinstance(cause, httpx2.ConnectError)

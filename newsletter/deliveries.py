@@ -18,7 +18,9 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import sqlalchemy
 from sqlalchemy import ColumnElement, and_, case, func, insert, literal, not_, update
 from sqlmodel import Session, col, select
 
@@ -28,7 +30,7 @@ from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provide
 from newsletter.store import Store
 from newsletter.store.tables import AudienceGroupRow, DeliveryRow, EditionRow
 from newsletter.values import Message
-from subscribers import Format, Frequency
+from subscribers import Format, Frequency, UtcDateTime
 
 PLANNED, CLAIMED, HANDING = "planned", "claimed", "handing"
 ACCEPTED, FAILED, IN_DOUBT, SKIPPED = "accepted", "failed", "in_doubt", "skipped"
@@ -86,25 +88,22 @@ def plan(
     session.flush()
     person, group = subscribers.Subscriber, AudienceGroupRow
     audience = subscribers.in_audience(now, frequency)
-    rows = (
-        select(
-            literal(issue),
-            person.id,
-            group.edition_id,
-            case((col(group.edition_id).is_(None), SKIPPED), else_=PLANNED),
-            group.reason,
-            literal(due_at, type_=DeliveryRow.__table__.c.due_at.type),
-            literal(0),
-            literal(""),
-            literal(""),
-            literal(""),
-            literal(now, type_=DeliveryRow.__table__.c.changed_at.type),
-        )
-        .join(group, and_(col(group.issue_id) == issue, col(group.follows) == col(person.follows)))
-        .where(audience)
-    )
-    names = "issue_id subscriber_id edition_id state reason due_at attempts claimed_by provider provider_ref changed_at".split()
-    session.execute(insert(DeliveryRow).from_select(names, rows))
+    columns: dict[str, Any] = {
+        "issue_id": literal(issue),
+        "subscriber_id": col(person.id),
+        "edition_id": col(group.edition_id),
+        "state": case((col(group.edition_id).is_(None), SKIPPED), else_=PLANNED),
+        "reason": col(group.reason),
+        "due_at": literal(due_at, type_=UtcDateTime()),
+        "attempts": literal(0),
+        "claimed_by": literal(""),
+        "provider": literal(""),
+        "provider_ref": literal(""),
+        "changed_at": literal(now, type_=UtcDateTime()),
+    }
+    its_group = and_(col(group.issue_id) == issue, col(group.follows) == col(person.follows))
+    rows = sqlalchemy.select(*columns.values()).select_from(person).join(group, its_group).where(audience)
+    session.execute(insert(DeliveryRow).from_select(list(columns), rows))
     expected = session.exec(select(func.count()).select_from(person).where(audience)).one()
     written = session.exec(select(func.count()).select_from(DeliveryRow).where(DeliveryRow.issue_id == issue)).one()
     if expected != written:

@@ -1,14 +1,14 @@
-"""A page or a feed's body to the whole, clean text of the piece: light text, as `newsletter.values` defines it.
+"""A page or a feed's body to the whole, clean text of the piece: light text (see `newsletter.values`).
 
-Pure functions of strings and bytes. None of them raises, whatever it is given; where no text is, the answer is
-empty. `extract` and `light_text` parse HTML and belong into the sandbox; the others look at short strings only.
+Pure functions of strings and bytes. None of them raises, whatever it is given; where no text is, the answer
+is empty. `extract` and `light_text` parse HTML and belong into the sandbox; the others only look at strings.
 
-How the article is found on a page. Two things are asked that no single extractor does: find the article on any
-page, and keep all of it. trafilatura finds best, but it writes out only the blocks it likes and so loses lists;
-so it is asked only *where* the article is. The blocks of the page whose words it returned are marked, the
-smallest element that holds nearly all of them is taken for the article, and all that is in it stays, except
-what the page itself gives away as something else: navigation, forms, hidden parts, captions, share bars, sign-up
-boxes, related links, comments, footnotes. Issue 2 has the figures that decided this.
+How the article is found on a page. Two things are asked that no single extractor does: find the article on
+any page, and keep all of it. trafilatura finds best, but it writes out only the blocks it likes and so loses
+lists; so it is asked only *where* the article is. The blocks of the page whose words it returned are marked,
+the smallest element that holds nearly all of them is taken for the article, and all that is in it stays,
+except what the page itself gives away as something else: navigation, forms, hidden parts, captions, share
+bars, sign-up boxes, related links, comments, footnotes.
 """
 
 from __future__ import annotations
@@ -28,34 +28,40 @@ from lxml import html as lxml_html
 _Element = Any
 """An element of lxml, which has no types."""
 
-# --- what is what in HTML -----------------------------------------------------------------------------------------
 
-_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-_CELLS = frozenset(("td", "th"))
-_TABLE_PARTS = _CELLS | {"table", "thead", "tbody", "tfoot", "tr", "caption"}
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+# --- what is what in HTML -------------------------------------------------------------------------
+
+_HEADINGS = _set("h1 h2 h3 h4 h5 h6")
+_CELLS = _set("td th")
+_TABLE_PARTS = _CELLS | _set("table thead tbody tfoot tr caption")
 _BLOCKS = (
     _HEADINGS
     | _TABLE_PARTS
-    | frozenset(
-        "address article aside blockquote body center d-appendix d-article d-title dd details dir div dl dt fieldset "
-        "figure footer header hgroup hr html legend li main menu nav ol p pre section summary ul".split()
+    | _set(
+        "address article aside blockquote body center d-appendix d-article d-title dd details dir div dl dt"
+        " fieldset figure footer header hgroup hr html legend li main menu nav ol p pre section summary ul"
     )
 )
-"""Elements that begin and end a paragraph. Every other one is inline, as an unknown element is in a browser."""
+"""Elements that begin and end a paragraph. Any other is inline, as an unknown element is in a browser."""
+_BLOCKS_IN_CELLS = _BLOCKS - _TABLE_PARTS
 _FLOW = ("p", "ul", "ol", "table", "blockquote", "pre", "div")
-_NEVER_TEXT = frozenset(
-    "applet area audio base button canvas d-bibliography d-byline d-citation-list d-footnote d-footnote-list "
-    "d-front-matter d-toc dialog embed figcaption form frame head iframe img input link map meta meter nav noframes "
-    "noscript object option progress script select style svg template textarea title video".split()
+_NEVER_TEXT = _set(
+    "applet area audio base button canvas d-bibliography d-byline d-citation-list d-footnote d-footnote-list"
+    " d-front-matter d-toc dialog embed figcaption form frame head iframe img input link map meta meter nav"
+    " noframes noscript object option progress script select style svg template textarea title video"
 )
 _MARKS = {"li": "- ", **dict.fromkeys(_HEADINGS, "# ")}
 _CELL, _LINE = "\x00", "\x01"
 """Stand for the start of a cell and for a line break until a block is complete. No text holds them."""
 
-# --- what a page gives away as not the article --------------------------------------------------------------------
+# --- what a page gives away as not the article ----------------------------------------------------
 
-_ELSEWHERE_TAGS = frozenset(("nav", "footer", "aside"))
-_ELSEWHERE_ROLES = frozenset(("navigation", "complementary", "banner", "contentinfo", "search", "dialog"))
+_ELSEWHERE_TAGS = _set("nav footer aside")
+_ELSEWHERE_ROLES = _set("navigation complementary banner contentinfo search dialog")
 _ELSEWHERE = re.compile(
     r"""(?x) (?:^|[_-]) (?:
     nav | navbar | navigation | menu | submenu | breadcrumbs? | sidebar | footer | masthead | topbar | toolbar
@@ -65,7 +71,8 @@ _ELSEWHERE = re.compile(
     | newsletter\w* | sign-?up | subscribe | subscription | optin | cta | mc4wp\w* | mailchimp
     | cookies? | consent | gdpr | popup | modal | lightbox | login | searchform
     | promo\w* | advert\w* | ads? | adsense | sponsor\w* | banner | widgets?
-    | (?:about-)?author-?(?:bio|box|info|card)? | bio | byline | dateline | meta | metadata | postmetadata | post-?info
+    | (?:about-)?author-?(?:bio|box|info|card)? | bio | byline | dateline
+    | meta | metadata | postmetadata | post-?info
     | tags | tag-?list | tagcloud | categories | cat-links | ratings?
     | pagination | pager | prev-?next | nav-links | pagenav\w* | skip-?link
     | toc | table-?of-?contents | footnotes? | references | reflist | bibliography | citation-?list
@@ -74,17 +81,19 @@ _ELSEWHERE = re.compile(
     ) (?=$|[_-])"""
 )
 """Words of class names and ids that name what stands around an article, and what hangs on to it."""
-_THEME_STATE = re.compile(r"^(?:has|no|not|with|without|tag|category|tax|single|layout|template)-|-(?:open|closed|on|off)$")
-"""A class name that says how a theme is set up (``has-sidebar``, ``comments-open``), not what an element is."""
+_THEME_STATE = re.compile(
+    r"^(?:has|no|not|with|without|tag|category|tax|single|layout|template)-|-(?:open|closed|on|off)$"
+)
+"""A class name that says how a theme is set up (``has-sidebar``, ``comments-open``), not what this is."""
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_LINK_BLOCKS = frozenset("aside div header ol section table td ul".split())
+_LINK_BLOCKS = _set("aside div header ol section table td ul")
 _MOST_OF_IT = 0.5
 """An element with this share of a page's words is its article, however it is called."""
 _LINK_DENSITY = 0.5
 """A block with two links and more than this share of its words in links is a way elsewhere."""
 
-# --- where the article is -----------------------------------------------------------------------------------------
+# --- where the article is -------------------------------------------------------------------------
 
 _BODY_OF_TEXT = (
     'descendant::*[self::article or self::main or self::d-article or @itemprop="articleBody" or @role="main"'
@@ -96,17 +105,20 @@ _NEARLY_ALL = 0.95
 _DECLARED = 0.7
 """A ``main`` or ``article`` with this share of the located words bounds the article: its page says so."""
 _SHORTEST_MATCH = 5
+_MOST_ELEMENTS = 50_000
+"""No article comes near it, and trafilatura takes 20 s for 300,000."""
 _SAME_TEXT = 0.3
 """Below this share of the located words found on the page, they were not taken from its visible text."""
 
-# --- characters ---------------------------------------------------------------------------------------------------
+# --- characters -----------------------------------------------------------------------------------
 
 
 def _character_table() -> dict[int, str | None]:
-    """What becomes of each character that is no text: control, bidirectional, invisible, not a character at all."""
-    gone = [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F)]
-    gone += [*range(0x2060, 0x2070), *range(0xD800, 0xE000), *range(0xFDD0, 0xFDF0), 0xFEFF, *range(0xFFF9, 0xFFFD)]
-    table: dict[int, str | None] = dict.fromkeys([*gone, 0xFFFE, 0xFFFF, *range(0xE0000, 0xE0080)])
+    """What becomes of each character that is no text: control, bidirectional, invisible, unassigned."""
+    gone = [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F]
+    gone += [*range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xD800, 0xE000), *range(0xFDD0, 0xFDF0)]
+    gone += [0xFEFF, *range(0xFFF9, 0xFFFD), 0xFFFE, 0xFFFF, *range(0xE0000, 0xE0080)]
+    table: dict[int, str | None] = dict.fromkeys(gone)
     for byte in range(0x80, 0xA0):
         # Pages that were written in Windows-1252 and labelled otherwise: U+0092 is meant to be an apostrophe.
         table[byte] = bytes([byte]).decode("cp1252", "ignore") or None
@@ -116,16 +128,20 @@ def _character_table() -> dict[int, str | None]:
 _CHARACTERS = _character_table()
 _SPACE_AS_IS = {code: text for code, text in _CHARACTERS.items() if code not in (0x09, 0x0A, 0x0D)}
 _STRAY_JOINER = re.compile(r"(?<![^\x00-\u05ff])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\u05ff])")
-"""The zero-width joiners have a use in Persian, in Indic scripts and in emoji, and none next to anything else."""
+"""The zero-width joiners have a use in Persian, in Indic scripts and in emoji, and none elsewhere."""
 
 
 def _clean(text: str) -> str:
     return _STRAY_JOINER.sub("", text.translate(_CHARACTERS))
 
 
-# --- from bytes to characters -------------------------------------------------------------------------------------
+# --- from bytes to characters ---------------------------------------------------------------------
 
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{1,40})""", re.I)
 _META_WITHIN = 4096
 _READ_AS_CP1252 = frozenset(("ascii", "iso8859-1"))
@@ -134,14 +150,14 @@ _READ_AS_CP1252 = frozenset(("ascii", "iso8859-1"))
 
 _REPLACED = "\ufffd"
 _FEW_ERRORS = 0.1
-"""Share of the bytes beyond ASCII that may be wrong in a page that is still taken to be in an encoding."""
+"""Share of the bytes beyond ASCII that may be wrong in a page that is still read by that encoding."""
 
 
 def _decode(page: bytes, charset: str) -> str:
     """The characters of a page.
 
-    A byte order mark decides. Then UTF-8 does when the bytes are valid in it beyond ASCII, which never happens by
-    accident, while headers and metas are often wrong. Then the header's ``charset``, then the page's own.
+    A byte order mark decides. Then UTF-8 does when the bytes are valid in it beyond ASCII, which never
+    happens by accident, while headers and metas are often wrong. Then the header's ``charset``, then the page's own.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if page.startswith(mark):
@@ -170,7 +186,7 @@ def _decode_as(page: bytes, charset: str) -> str | None:
         return None
 
 
-# --- tree ---------------------------------------------------------------------------------------------------------
+# --- tree -----------------------------------------------------------------------------------------
 
 _TAG = re.compile(r"""<(/?)([a-zA-Z][\w:-]*)(?:[^<>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?+)*+>""")
 _LONGEST_TAG = 10_000
@@ -216,17 +232,25 @@ def _text(element: _Element) -> str:
 
 
 def _names(element: _Element) -> list[str]:
-    """The class names and the id, in lower case with hyphens between words."""
-    names = f"{element.get('class', '')} {element.get('id', '')}"
+    """The class names and the id, in lower case with hyphens between words.
+
+    The id of a heading or section is made from its title ("related-work") and says nothing of what it is.
+    """
+    names = element.get("class", "")
+    if element.tag not in _HEADINGS and element.tag != "section" and "section" not in names:
+        names += " " + element.get("id", "")
     return _CAMEL.sub("-", names).lower().split()
 
 
-# --- formulas -----------------------------------------------------------------------------------------------------
+# --- formulas -------------------------------------------------------------------------------------
 
-_FORMULAS = frozenset("katex mathjax mathjax_chtml mathjax_svg mjpage mjx-chtml mwe-math-element".split())
-_FORMULA_TAGS = frozenset(("math", "mjx-container"))
-_FORMULA_COPIES = frozenset(("mathjax_preview", "mathjax_display_preview"))
-_FORMULA_STYLE = re.compile(r"(?:[.@][\w.@ >-]{0,80}(?:mjx|MJX|MathJax|font-face)[^{}]{0,300}\{[^{}]{0,500}\}\s*)+")
+_FORMULAS = _set("katex mathjax mathjax_chtml mathjax_svg mjpage mjx-chtml mwe-math-element")
+_FORMULA_TAGS = _set("math mjx-container")
+_FORMULA_COPIES = _set("mathjax_preview mathjax_display_preview")
+_FORMULA_STYLE = re.compile(
+    r"(?:[.@][\w.@ >-]{0,80}(?:mjx|MJX|MathJax|font-face)[^{}]{0,300}\{[^{}]{0,500}\}\s*)+"
+)
+"""The style sheet of MathJax, which stays behind as text where a feed was stripped of its tags."""
 
 
 def _formula(element: _Element) -> str | None:
@@ -250,12 +274,12 @@ def _formula(element: _Element) -> str | None:
     return _clean(found[0]) if found else _text(element if math is None else math)
 
 
-# --- notes --------------------------------------------------------------------------------------------------------
+# --- notes ----------------------------------------------------------------------------------------
 
 _NOTE_MARK = re.compile(r"\[[\w*†‡§]{1,4}\]")
 _BARE_NOTE_MARK = re.compile(r"\d{1,3}(?:[,;]\s?\d{1,3})*|[*†‡§¶]+")
-_AFTER_A_WORD = re.compile(r"(?:[^\W\d_]{3}|[.,;:!?)\]\"'”’])\Z")
-_POWER = re.compile(r"[+\-−–]?\d+(?:[.,/]\d+)?|[a-zA-Z]")  # noqa: RUF001 - pages write the minus in all three ways
+_AFTER_A_WORD = re.compile("(?:[^\\W\\d_]{3}|[.,;:!?)\\]\"'\u201d\u2019])\\Z")
+_POWER = re.compile("[+\\-\u2212\u2013]?\\d+(?:[.,/]\\d+)?|[a-zA-Z]")
 
 
 def _is_link_to_a_note(link: _Element) -> bool:
@@ -266,9 +290,9 @@ def _is_link_to_a_note(link: _Element) -> bool:
 
 
 def _raised(element: _Element, before: str) -> str | None:
-    """What stands for a superscript: nothing for the mark of a note, ``^2`` for a power, None for its text."""
+    """What stands for a superscript: nothing for a note's mark, ``^2`` for a power, None for its own text."""
     text = _text(element)
-    leads_away = element.find('.//a[@href]') is not None
+    leads_away = element.find(".//a[@href]") is not None
     is_mark = _NOTE_MARK.fullmatch(text) or _BARE_NOTE_MARK.fullmatch(text)
     if is_mark and (leads_away or "[" in text or _AFTER_A_WORD.search(before)):
         return ""
@@ -280,12 +304,12 @@ def _lowered(element: _Element) -> str | None:
     return f"_{text}" if text[:1].isalpha() else None
 
 
-# --- from a tree to blocks ----------------------------------------------------------------------------------------
+# --- from a tree to blocks ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One paragraph of light text. ``home`` is the element its words begin in; ``is_link``: it is nothing but links."""
+    """One block of light text. ``home``: the element its words begin in. ``is_link``: it is all links."""
 
     text: str
     home: _Element
@@ -395,25 +419,29 @@ class _Reader:
     def _is_one_block(self, element: _Element) -> bool:
         if element.tag == "tr":
             return next(element.iterancestors("table"), None) not in self._layout_tables
-        # A heading that holds paragraphs was never closed.
-        return element.tag == "pre" or (element.tag in _HEADINGS and next(element.iterdescendants(*_FLOW), None) is None)
+        if element.tag in _HEADINGS:
+            # A heading that holds paragraphs was never closed.
+            return next(element.iterdescendants(*_FLOW), None) is None
+        return bool(element.tag == "pre")
 
 
 def _is_layout(table: _Element) -> bool:
     """Whether a table arranges a page: it holds tables, has one column, or more blocks than two a cell."""
     cells = sum(1 for _ in table.iterdescendants(*_CELLS))
-    columns = max((sum(1 for cell in row if cell.tag in _CELLS) for row in table.iterdescendants("tr")), default=0)
-    inner = sum(1 for element in table.iterdescendants() if element.tag in _BLOCKS - _TABLE_PARTS)
+    rows = (sum(1 for cell in row if cell.tag in _CELLS) for row in table.iterdescendants("tr"))
+    columns = max(rows, default=0)
+    inner = sum(1 for element in table.iterdescendants() if element.tag in _BLOCKS_IN_CELLS)
     return columns < 2 or inner > 2 * cells or next(table.iterdescendants("table"), None) is not None
 
 
 _BLANK_LINE = re.compile(rf"{_LINE}[ {_LINE}]*{_LINE}")
-_BULLET = re.compile(r"(?:[•‣◦·∙▪●*-]|–)\s+(?=\S)")  # noqa: RUF001 - lists are typed with dashes too
+_DASH = "\u2013"
+_BULLET = re.compile(rf"[•‣◦·∙▪●*{_DASH}-]\s+(?=\S)")
 _SPACE_BEFORE_STOP = re.compile(r"(?<=\w) (?=[.,](?:\s|$))")
 
 
 def _paragraphs(text: str, mark: str = "") -> Iterator[str]:
-    """The blocks of light text in a run of text: of rows, of lines with blank lines or bullets between, or one."""
+    """The blocks of light text in a run of text: a row, or what blank lines and bullets make of its lines."""
     if "mjx" in text.lower() or "mathjax" in text.lower():
         text = _FORMULA_STYLE.sub(" ", text)
     if _CELL in text:
@@ -446,14 +474,14 @@ def _marked(text: str, mark: str) -> Iterator[str]:
     if mark:
         text = re.sub(r"^(?:[#•‣◦·∙▪●*-] )+", "", text)
     elif text.startswith("- "):
-        text = f"–{text[1:]}"  # noqa: RUF001 - the dash that opens speech
+        text = _DASH + text[1:]
     elif text.startswith("# "):
         text = f"#{text[2:].lstrip()}"
     if text.strip("#-•‣◦·∙▪● "):
         yield mark + text
 
 
-# --- what is not the article --------------------------------------------------------------------------------------
+# --- what is not the article ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,8 +520,8 @@ def _count(text: str | None) -> int:
 def _elsewhere(root: _Element, *, with_link_blocks: bool) -> set[_Element]:
     """The elements that are not part of the article, by what their page says of them.
 
-    ``with_link_blocks`` counts blocks that are mostly links among them. The body of a feed has no navigation, and
-    a piece may be a list of links.
+    ``with_link_blocks`` counts blocks that are mostly links among them. The body of a feed has no navigation,
+    and a piece may be a list of links.
     """
     sizes = _sizes(root)
     most = _MOST_OF_IT * sizes[root].own
@@ -524,33 +552,69 @@ def _is_link_block(element: _Element, size: _Size) -> bool:
     return element.tag in _LINK_BLOCKS and size.links > 1 and size.linked > _LINK_DENSITY * size.words
 
 
-# --- where the article is -----------------------------------------------------------------------------------------
+# --- where the article is -------------------------------------------------------------------------
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 """A word, or one character of the scripts that put no space between words."""
 
 
 def _locate(root: _Element) -> str:
-    """The text that trafilatura takes for the article's."""
+    """The text that trafilatura takes for the article's; nothing of a page too large for it."""
     # Imported here: it takes a third of a second, and only the child that reads pages needs it.
     import trafilatura
 
+    if sum(1 for _ in root.iter()) > _MOST_ELEMENTS:
+        return ""
     return trafilatura.extract(deepcopy(root), include_comments=False, include_tables=True) or ""
 
 
 def _article(body: _Element, blocks: list[_Block], located: str) -> list[_Block]:
-    """The blocks of the article: all that stand in the element that holds nearly all of the located words."""
+    """The blocks of the article: all that stand in the element that holds nearly all of the located words.
+
+    A located block that stands elsewhere (a lead above, a heading) stays too, unless the page itself declares
+    where its article begins and ends.
+    """
     words = _WORD.findall(located)
     runs = set(_runs(words))
     weights = {block: n for block in blocks if (n := _weight(block, runs))}
     if not words:
-        weights = {block: n for block in blocks if (n := len(_WORD.findall(block.text))) >= 2 * _SHORTEST_MATCH}
+        weights = {block: n for block in blocks if (n := _count(block.text)) >= 2 * _SHORTEST_MATCH}
     elif sum(weights.values()) < _SAME_TEXT * len(words):
         # Some pages draw their text by script and carry it in JSON-LD, which trafilatura reads.
-        return [_Block(text, body) for text in _paragraphs(located.replace("\n", _LINE * 2))]
+        return _typed(located.replace("\n", "\n\n"))
     container, is_declared = _container(body, weights)
+    span = _span(container, blocks)
+    return [b for at, b in enumerate(blocks) if at in span or (b in weights and not is_declared)]
+
+
+def _span(container: _Element, blocks: list[_Block]) -> range:
+    """Which blocks the container holds, and after or before them the elements of the same make.
+
+    Some magazines cut a text into several equal elements around their advertisements. Nothing may stand
+    between: posts of a forum are of one make too, but each has its author between.
+    """
     inside = set(container.iter())
-    return [block for block in blocks if block.home in inside or (block in weights and not is_declared)]
+    held = [at for at, block in enumerate(blocks) if block.home in inside]
+    if not held:
+        return range(0)
+    start, end = held[0], held[-1] + 1
+    if container.tag in ("div", "section") and container.get("class"):
+        make = _make(container)
+        while end < len(blocks) and _is_of_make(blocks[end].home, make):
+            end += 1
+        while start > 0 and _is_of_make(blocks[start - 1].home, make):
+            start -= 1
+    return range(start, end)
+
+
+def _make(element: _Element) -> tuple[str, str | None, int]:
+    return element.tag, element.get("class"), sum(1 for _ in element.iterancestors())
+
+
+def _is_of_make(home: _Element, make: tuple[str, str | None, int]) -> bool:
+    tag, name, depth = make
+    line = [home, *home.iterancestors()][::-1]
+    return len(line) > depth and line[depth].tag == tag and line[depth].get("class") == name
 
 
 def _runs(words: Sequence[str]) -> Iterable[tuple[str, str, str]]:
@@ -567,7 +631,7 @@ def _weight(block: _Block, runs: Collection[tuple[str, str, str]]) -> int:
 
 
 def _container(body: _Element, weights: dict[_Block, int]) -> tuple[_Element, bool]:
-    """The smallest element with nearly all of the weight, and whether its page declares it to be the article."""
+    """The smallest element with nearly all of the weight, and whether the page declares it the article."""
     held: Counter[_Element] = Counter()
     for block, weight in weights.items():
         held[block.home] += weight
@@ -579,34 +643,40 @@ def _container(body: _Element, weights: dict[_Block, int]) -> tuple[_Element, bo
         container = child
     declared = [element for element in container.xpath(_BODY_OF_TEXT) if held[element] > 0]
     bounds = [element for element in declared if held[element] >= _DECLARED * total]
-    if bounds and sum(held[e] for e in declared if e not in set(bounds[-1].iter()) and e not in bounds)==0:
+    if bounds and not _has_another(declared, bounds):
         return bounds[-1], True
     while container is not body and container.tag not in ("article", "div", "main", "section", "td"):
         container = container.getparent()
     return container, False
 
 
-# --- what a feed hangs on to a text -------------------------------------------------------------------------------
+def _has_another(declared: list[_Element], bounds: list[_Element]) -> bool:
+    """Whether located words stand in a declared article next to the innermost of ``bounds`` too."""
+    within = set(bounds[-1].iter())
+    return any(element not in within and element not in bounds for element in declared)
 
-_FIRST_LINE_OF_FEEDS = re.compile(r"Published on .{6,40} (?:GMT|UTC)")
-_LAST_LINE_OF_FEEDS = re.compile(
-    r"(?:#|-)? ?(?:Discuss|Comments|Leave a comment|Permalink|The post .{1,300} (?:first appeared|appeared first) on .{1,200})"
+
+# --- what a feed hangs on to a text ---------------------------------------------------------------
+
+_FIRST_LINE_OF_FEED = re.compile(r"Published on .{6,40} (?:GMT|UTC)")
+_LAST_LINE_OF_FEED = re.compile(
+    r"(?:[#-] )?(?:Discuss|Comments|Leave a comment|Permalink"
+    r"|The post .{1,300} (?:first appeared|appeared first) on .{1,200})"
 )
-_SHORTEST_LAST_LINK = 12
-"""A last line that is one link with fewer words than this leads away from the article."""
+_LONGEST_WAY_OUT = 12
 
 
 def _without_feed_lines(blocks: list[_Block]) -> list[_Block]:
     start, end = 0, len(blocks)
-    if blocks and _FIRST_LINE_OF_FEEDS.fullmatch(blocks[0].text):
+    if blocks and _FIRST_LINE_OF_FEED.fullmatch(blocks[0].text):
         start = 1
-    while end > start and _LAST_LINE_OF_FEEDS.fullmatch(blocks[end - 1].text):
+    while end > start and _LAST_LINE_OF_FEED.fullmatch(blocks[end - 1].text):
         end -= 1
     return blocks[start:end]
 
 
 def _without_ways_out(blocks: list[_Block]) -> list[_Block]:
-    """The blocks without links alone on a line at either end: back, print, next."""
+    """The blocks without short links alone on a line at either end: back, print, next."""
     start, end = 0, len(blocks)
     while start < end and _is_way_out(blocks[start]):
         start += 1
@@ -616,37 +686,76 @@ def _without_ways_out(blocks: list[_Block]) -> list[_Block]:
 
 
 def _is_way_out(block: _Block) -> bool:
-    return block.is_link and not block.text.startswith(("# ", "- ")) and _count(block.text) < _SHORTEST_LAST_LINK
+    is_marked = block.text.startswith(("# ", "- "))
+    return block.is_link and not is_marked and _count(block.text) <= _LONGEST_WAY_OUT
 
 
-# --- public -------------------------------------------------------------------------------------------------------
+# --- markup in short strings ----------------------------------------------------------------------
 
-_INLINE_TAGS = "a abbr b big cite code del em font i img ins kbd mark q s small span strong sub sup tt u var"
-_SMALL_BLOCK_TAGS = "blockquote br div h1 h2 h3 h4 h5 h6 hr li ol p pre section table tbody td th tr ul"
+_INLINE_TAGS = _set(
+    "a abbr b big cite code del em font i img ins kbd mark q s small span strike strong sub sup time tt u var"
+)
 _ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+))*"""
 
 
-def _tags(names: str) -> re.Pattern[str]:
-    return re.compile(rf"</?(?:{'|'.join(names.split())}){_ATTRIBUTES}\s*/?>", re.I)
+def _tags(names: Iterable[str]) -> re.Pattern[str]:
+    """Matches a tag of these names. What only looks like one (``vector<int>``, ``a<b``) is text."""
+    return re.compile(rf"</?(?:{'|'.join(sorted(names))}){_ATTRIBUTES}\s*/?>", re.I)
 
 
-_INLINE_TAG, _SMALL_BLOCK_TAG = _tags(_INLINE_TAGS), _tags(_SMALL_BLOCK_TAGS)
-_MARKUP = re.compile(r"<(?:!--|!doctype|/?[a-z][a-z0-9]*(?:-[a-z]+)*(?:\s+[\w:-]+\s*=[^<>]*)?\s*/?>)", re.I)
-_ESCAPED_MARKUP = re.compile(r"</(?:p|div|ul|ol|li|a|em|strong|h[1-6]|blockquote)>|<br */?>", re.I)
-_LONGEST_LINE = 10_000
+_INLINE_TAG, _BLOCK_TAG = _tags(_INLINE_TAGS), _tags(_BLOCKS | {"br"})
+_ANY_TAG = _tags(_INLINE_TAGS | _BLOCKS | _NEVER_TEXT | {"br", "math", "[a-z]+-[a-z-]+"})
+_ESCAPED_TAG = re.compile(r"</(?:p|div|ul|ol|li|a|em|strong|h[1-6]|blockquote)>|<br ?/?>", re.I)
+_CODE = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>|<!--.*?-->", re.I | re.S)
+_BROKEN_TAG = re.compile(r"<[a-z]+\s+[\w-]+\s*=[^<>]*\Z", re.I)
+_LONGEST_STRING = 10_000
+
+
+def _plain(text: str) -> str:
+    """A short string without its markup; a line for each block."""
+    text = _BLOCK_TAG.sub("\n", _CODE.sub(" ", text))
+    return entities.unescape(_INLINE_TAG.sub("", text))
+
+
+def _typed(text: str) -> list[_Block]:
+    """The blocks of plain text, typed with blank lines between paragraphs, or of light text."""
+    blocks = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        lines = [_clean(line).strip() for line in paragraph.split("\n")]
+        mark = lines[0][:2] if len(lines) == 1 and lines[0].startswith(("# ", "- ")) else ""
+        blocks += [_Block(block, None) for block in _paragraphs(_LINE.join(lines), mark)]
+    return blocks
+
+
+# --- public ---------------------------------------------------------------------------------------
+
+_ARXIV_HEAD = re.compile(r"(?:arXiv:\S+\s+)?(?:Announce Type:\s*\S+\s+)?(?:Abstract:\s*)?", re.I)
+_TAIL = 3_000
+_TRAILS_OFF = re.compile('(?:\\.\\.\\.|…|\\. \\. \\.)[\\s\\])}»\u203a>”"]*\\Z')
+_MORE = (
+    r"(?:(?:read|view|see|show|learn|find out)"
+    r" (?:more|on|the rest|(?:the |this )?(?:full|whole|entire|complete|original))"
+    r"|(?:continue|keep) reading|click here)\b"
+)
+_ASKS_TO_GO_ON = re.compile(
+    rf"\A[\W_]*(?:more|{_MORE}(?:(?:\s+\S+){{0,8}}|(?:\s+\S+){{9,25}}(?<![.!?])))[\W_]*\Z"
+    rf"|\A.*[…»→\[(]\s*{_MORE}[\W_]*\Z",
+    re.I,
+)
 
 
 def light_text(html: str) -> str:
     """The light text of a feed's HTML or plain text, of an article's fragment, or of light text.
 
-    Kept: all prose, headings, lists, tables as rows of cells with ``|`` between, code as one block, formulas once.
-    Gone: scripts, styles, forms, captions, hidden parts, share bars and the like, footnotes and their marks,
-    control and invisible characters, the lines that forums and blogs hang on to their feeds.
+    Kept: all prose, headings, lists, tables as rows of cells with ``|`` between, code as one block, formulas
+    once. Gone: scripts, styles, forms, captions, hidden parts, share bars and the like, footnotes and their
+    marks, control and invisible characters, the lines that forums and blogs hang on to their feeds.
     """
-    source = html if _MARKUP.search(html) else _unescaped(html)
-    if not _MARKUP.search(source):
-        return _joined(_without_feed_lines(_typed(source)))
-    root = _parse(source)
+    if not _ANY_TAG.search(html):
+        html = entities.unescape(html)
+        if not _ESCAPED_TAG.search(html):
+            return _joined(_without_feed_lines(_typed(html)))
+    root = _parse(html)
     if root is None:
         return ""
     return _joined(_without_feed_lines(_Reader(_elsewhere(root, with_link_blocks=False)).read(root)))
@@ -655,7 +764,8 @@ def light_text(html: str) -> str:
 def extract(page: bytes | str, charset: str = "") -> str:
     """The light text of the article on a page; empty when there is none.
 
-    ``charset`` is the one in the header of the answer, if any; see :func:`_decode` for what decides.
+    ``charset`` is the one in the header of the answer, if any. A page is often served with a wrong one: a
+    byte order mark and bytes that are UTF-8 beyond doubt are believed first.
     """
     root = _parse(_decode(page, charset) if isinstance(page, bytes) else page)
     if root is None:
@@ -666,18 +776,31 @@ def extract(page: bytes | str, charset: str = "") -> str:
     return _joined(_without_ways_out(_article(body, blocks, _locate(root))))
 
 
+def is_cut_off(html_or_text: str) -> bool:
+    """Whether a feed's text ends before the piece does: trailing off, in "Read more", or within a tag.
 
-def _unescaped(text: str) -> str:
-    """Plain text with its entities decoded, and HTML that a feed escaped once too often with its tags restored."""
-    decoded = entities.unescape(text)
-    return decoded
+    Looks at the end only and parses nothing, so it is safe outside the sandbox. Prose that ends in three dots
+    counts as cut off too: fetching a page for nothing costs less than telling of half a piece.
+    """
+    tail = html_or_text[-_TAIL:]
+    if _BROKEN_TAG.search(tail):
+        return True
+    lines = [line for line in (_clean(line).strip() for line in _plain(tail).split("\n")) if line]
+    while lines and _LAST_LINE_OF_FEED.fullmatch(lines[-1]):
+        lines.pop()
+    return bool(lines) and any(pattern.search(lines[-1]) for pattern in (_TRAILS_OFF, _ASKS_TO_GO_ON))
 
 
-def _typed(text: str) -> list[_Block]:
-    return [_Block(t,None) for p in re.split(r"\n\s*\n", _clean2(text)) for t in _paragraphs(p.replace("\n", _LINE))]
+def clean_line(text: str) -> str:
+    """One line of plain text from a feed's title, name or category: no markup, entities or controls."""
+    return " ".join(_clean(_plain(text[:_LONGEST_STRING])).split())
 
 
-def _clean2(t): return "\n".join(_clean(l) for l in t.splitlines())
+def abstract(text: str) -> str:
+    """The abstract alone, from arXiv's "arXiv:2508.13426v1 Announce Type: cross Abstract: ..."."""
+    line = clean_line(text)
+    head = _ARXIV_HEAD.match(line)
+    return line[head.end() :] if head else line
 
 
 def _joined(blocks: Iterable[_Block]) -> str:

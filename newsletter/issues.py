@@ -50,12 +50,20 @@ def title_for(name: str, date: dt.date) -> str:
 
 def save(session: Session, draft: Draft, now: dt.datetime, number: int | None = None) -> int:
     """Store a draft as a new issue, or in the place of the draft ``number``. Returns the issue's number."""
-    row = session.get(IssueRow, number) if number else IssueRow()
-    if row is None or (number and row.state != DRAFT):
+    if number and row_of(session, number).state != DRAFT:
         raise IssueError(f"issue {number} is no draft any more; `newsletter issues list` shows where it is")
-    row.slot, row.date, row.title, row.input_hash = draft.slot, draft.date, draft.title, draft.input_hash
-    row.state, row.created_at, row.selection = DRAFT, now, selection_json(draft.selection)
-    session.add(row)
+    row = session.merge(
+        IssueRow(
+            id=number,
+            slot=draft.slot,
+            date=draft.date,
+            title=draft.title,
+            state=DRAFT,
+            input_hash=draft.input_hash,
+            created_at=now,
+            selection=selection_json(draft.selection),
+        )
+    )
     session.flush()
     session.exec(delete(IssuePieceRow).where(col(IssuePieceRow.issue_id) == row.id))
     for position, (entry, summary_id) in enumerate(draft.entries, 1):

@@ -1,8 +1,8 @@
 """Turns an edition into its mail, HTML and plain text, once for all its readers; and pages from templates.
 
 An edition goes through Jinja and MJML once. What differs from reader to reader stands in the result as random
-sentinels; the result is split at them, and every further reader costs one ``str.join``. Nothing that was filled in
-is ever read as a template again, so text that looks like a placeholder arrives as it stands.
+sentinels; the result is split at them, and every further reader costs one ``str.join``. Nothing that was
+filled in is ever read as a template again, so text that looks like a placeholder arrives as it stands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import secrets
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import jinja2
 import mjml
 from markupsafe import Markup
 
+from newsletter.problems import Misconfigured
 from newsletter.values import (
     Edition,
     IssuePiece,
@@ -46,13 +47,14 @@ MOST_AUTHORS = 3
 LIFTED = "takeaways"
 """The section that opens a piece, wherever the summary has it: a hurried reader takes it and moves on."""
 
-_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Not what ``str.split`` takes for white space: that separates words.
+_UNWANTED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _DASHES = " \u2014\u2013-:,"
-# Grapheme joiner, non-joiner and no-break space: mail clients show nothing of it, and so nothing of the mail's body.
+# Grapheme joiner, non-joiner, no-break space: a list of mails shows nothing of it, so nothing of the body.
 _PADDING = "\u034f\u200c\u00a0" * 60
 
 
-class RenderingError(Exception):
+class RenderingError(Misconfigured):
     """Something cannot be rendered; the text says what, and what mends it."""
 
 
@@ -60,8 +62,8 @@ class RenderingError(Exception):
 class Masthead:
     """What every mail of a newsletter says of itself.
 
-    ``topic_names`` are the topics' names by key. ``base_url`` is where the public pages are; ``time_zone`` (an IANA
-    name) says which day a piece was published on. ``postal_address`` may have several lines.
+    ``topic_names`` are the topics' names by key. ``base_url`` is where the public pages are; ``time_zone``
+    (an IANA name) says which day a piece was published on. ``postal_address`` may have several lines.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Masthead:
 class Reader:
     """Everything of a mail that differs from reader to reader.
 
-    ``because`` ends the sentence "You get this mail because ...": "you follow evaluations and interpretability".
+    ``because`` ends the sentence "You get this mail because ...": "you follow evaluations and safety".
     Raises ValueError when a URL is not an absolute http or https one.
     """
 
@@ -94,7 +96,12 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one look, as ``#rrggbb``. Every text colour has a contrast of 4.5 on ``paper`` and on ``tint``."""
+    """The colours of one look, as ``#rrggbb``.
+
+    ``ink``, ``muted``, ``accent`` and ``ours`` (what we suggest or mark) are colours of text: their
+    contrast is at least 4.5 on ``paper`` and on ``tint`` (WCAG 2.2, 1.4.3). ``line`` and ``rule`` only
+    separate and underline.
+    """
 
     paper: str
     tint: str
@@ -108,7 +115,7 @@ class Palette:
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """How a newsletter looks: two palettes and two lists of fonts that readers have on their machines already.
+    """How a newsletter looks: two palettes, and two lists of fonts that readers have on their machines.
 
     Fonts are written without quotes, which CSS allows and which keeps them plain inside attributes.
     """
@@ -193,8 +200,8 @@ class RenderedEdition:
 
     def _sentences(self, reader: Reader) -> dict[str, str]:
         return {
-            "reason": self.reason.fill({"because": _clean(reader.because)}),
-            "sent_to": self.sent_to.fill({"address": _clean(reader.address)}),
+            "reason": self.reason.fill({"because": _line(reader.because)}),
+            "sent_to": self.sent_to.fill({"address": _line(reader.address)}),
             "preferences_url": reader.preferences_url,
             "unsubscribe_url": reader.unsubscribe_url,
         }
@@ -243,7 +250,8 @@ class Phrases:
         try:
             return self._table[key]
         except KeyError:
-            raise RenderingError(f"{self._name} has no `{key}`; copy it from words/en.toml and translate it") from None
+            mend = "copy it from words/en.toml and translate it"
+            raise RenderingError(f"{self._name} has no `{key}`; {mend}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +270,8 @@ class SectionView:
 class PieceView:
     """A piece as the templates lay it out. Links are empty where there is nothing to link to.
 
-    ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full digest;
-    ``length`` is how long the piece is, when we had the whole of it.
+    ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full
+    digest; ``length`` is how long the piece is, when we had the whole of it.
     """
 
     number: int
@@ -283,7 +291,8 @@ class PieceView:
 class IssueView:
     """What the templates say of an edition as a whole.
 
-    ``wordmark`` and ``rest`` are the title in two parts when it starts with the newsletter's name, else empty.
+    ``wordmark`` and ``rest`` are the title in two parts when it starts with the newsletter's name, else
+    empty.
     """
 
     title: str
@@ -302,8 +311,8 @@ class IssueView:
 class Renderer:
     """Renders the mails and pages of one newsletter.
 
-    ``templates`` is the owner's folder: a file in it stands in for ours of the same path. Raises RenderingError when
-    there are no fixed texts in the newsletter's language.
+    ``templates`` is the owner's folder: a file in it stands in for ours of the same path. Raises
+    RenderingError when there are no fixed texts in the newsletter's language.
     """
 
     def __init__(self, masthead: Masthead, templates: Path | None = None, theme: Theme | None = None) -> None:
@@ -332,7 +341,7 @@ class Renderer:
         )
 
     def page(self, name: str, **values: Any) -> str:
-        """Render a page: a file of `templates/pages`, with these values beside masthead, theme and fixed texts."""
+        """Render a page: a file of `templates/pages`, with these values beside masthead, theme and texts."""
         return self._render(f"pages/{name}", **values)
 
     def _render(self, path: str, **values: Any) -> str:
@@ -383,22 +392,23 @@ LONGEST_READER = Reader(
     preferences_url=f"https://example.com/{'p' * 480}",
     because=f"you follow {' and '.join(['twelve letters'] * 24)}",
 )
-"""A reader with values as long as they get (an address has at most 254 characters, RFC 5321): sizes hold for them."""
+"""A reader with values as long as they get (an address has at most 254 characters, RFC 5321), for sizes."""
 
 
 def shortened(text: str, length: int) -> str:
-    """The text in at most so many characters: cut between words where it can be, and then ended by an ellipsis."""
+    """The text in at most so many characters: cut between words where it can be, and ended by an ellipsis."""
     if len(text) <= length:
         return text
     cut = text[: max(1, length - 1)]
     words, space, _ = cut.rpartition(" ")
-    return (words if space and len(words) > length // 2 else cut).rstrip(" ,;:.-–—") + "…"
+    return (words if space and len(words) > length // 2 else cut).rstrip(_DASHES + ".;") + "…"
 
 
 def columns_of(text: str) -> int:
-    """Columns that a text takes: two for a wide character (UAX #11), one for any other, so also for a combining one.
+    """Columns of a text: two for a wide character (UAX #11), one for any other, even a combining one.
 
-    Counting a combining mark as a column wastes a little; it keeps lines short for those who count characters.
+    To count a combining mark as a column wastes a little; it keeps lines short for those who count
+    characters.
     """
     if text.isascii():
         return len(text)
@@ -408,16 +418,22 @@ def columns_of(text: str) -> int:
 def wrap(text: str, first: str = "", rest: str = "") -> str:
     """A paragraph in lines of at most 72 columns. ``first`` and ``rest`` begin the first and the other lines.
 
-    A word that is too long for a line is broken, but a URL stands whole on a line of its own.
+    A word that is too long for a line is broken, but a URL stands whole and bare on a line of its own.
     """
-    lines, line = [], first
-    empty = True
-    for word in _fitting(text.split(), COLUMNS - max(columns_of(first), columns_of(rest))):
-        if not empty and columns_of(line) + 1 + columns_of(word) > COLUMNS:
-            lines.append(line)
-            line, empty = rest, True
-        line, empty = (line + word if empty else f"{line} {word}"), False
-    return "\n".join([*lines, line])
+    room = COLUMNS - max(columns_of(first), columns_of(rest))
+    lines = [""]
+    for word in _fitting(text.split(), room):
+        if lines[-1] and columns_of(lines[-1]) + 1 + columns_of(word) > room:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".lstrip()
+    begun = [first + lines[0], *(rest + line for line in lines[1:])]
+    return "\n".join(line if columns_of(line) <= COLUMNS else _bare(line) for line in begun)
+
+
+def _bare(line: str) -> str:
+    """A line of a long URL without what begins it, which then stands on the line before."""
+    prefix, _, url = line.rpartition(" ")
+    return f"{prefix.rstrip()}\n{url}" if prefix.strip(" >") else url
 
 
 def _fitting(words: Iterable[str], width: int) -> Iterator[str]:
@@ -429,10 +445,10 @@ def _fitting(words: Iterable[str], width: int) -> Iterator[str]:
 
 
 def _broken(word: str, width: int) -> Iterator[str]:
-    """A long word in pieces; never before a mark that belongs to the character before it, nor within a joined emoji."""
+    """A long word in pieces: never cut before a combining mark, nor within a joined emoji."""
     piece = ""
     for char in word:
-        joined = unicodedata.category(char) in ("Mn", "Me", "Cf") or piece.endswith("\u200d")
+        joined = unicodedata.category(char) in ("Mn", "Mc", "Me", "Cf") or piece.endswith("\u200d")
         if columns_of(piece) + columns_of(char) > width - (0 if joined else 1):
             yield piece
             piece = ""
@@ -441,7 +457,7 @@ def _broken(word: str, width: int) -> Iterator[str]:
 
 
 class _Composer:
-    """Lays out what an edition says, as values for templates: texts cleaned, links checked, dates in words."""
+    """Lays out an edition as values for templates: texts cleaned, links checked, dates in words."""
 
     def __init__(self, masthead: Masthead, say: Phrases) -> None:
         self._masthead = masthead
@@ -462,7 +478,7 @@ class _Composer:
     def _issue(self, edition: Edition) -> IssueView:
         issue, say, count = edition.issue, self._say, len(edition.pieces)
         title = _line(issue.title)
-        name = _line(self._masthead.name)
+        name = self._masthead.name
         is_split = title.startswith(f"{name} ") and bool(title.removeprefix(name).strip(_DASHES))
         sources = self._say("comma").join(_line(source) for source in edition.sources)
         minutes = say("minutes_to_read", edition.minutes)
@@ -578,8 +594,8 @@ def _section(section: Section, heading: str, is_excerpt: bool) -> SectionView:
 def _subject(title: str, pieces: tuple[PieceView, ...]) -> str:
     """The lead, then the issue's title.
 
-    The lead comes first since From says the newsletter's name already, and a phone shows about forty characters. The
-    title stays whole, so that every subject is dated and can be found again.
+    The lead comes first since From says the newsletter's name already, and a phone shows about forty
+    characters. The title stays whole, so that every subject is dated and can be found again.
     """
     if not pieces:
         return title
@@ -591,18 +607,22 @@ def _models(summaries: Iterable[Summary]) -> list[str]:
     return list(dict.fromkeys(_line(summary.model) for summary in summaries if summary.model))
 
 
-def _clean(text: str) -> str:
-    """The text without what no mail may hold: control characters (U+0092 alone makes Gmail clip), half a surrogate."""
-    return _UNWANTED.sub("", text)
-
-
 def _line(text: str) -> str:
-    return " ".join(_clean(text).split())
+    """The text on one line, without what no mail may hold.
+
+    That is control characters (U+0092 alone makes Gmail clip a mail) and halves of surrogate pairs.
+    """
+    return " ".join(_UNWANTED.sub("", text).split())
+
+
+def _lines(text: str) -> str:
+    return "\n".join(_line(line) for line in text.splitlines())
 
 
 def _cleaned(masthead: Masthead) -> Masthead:
     texts = {item.name: getattr(masthead, item.name) for item in fields(masthead)}
-    return Masthead(**{name: _clean(value) if isinstance(value, str) else value for name, value in texts.items()})
+    changed: dict[str, Any] = {name: _lines(text) for name, text in texts.items() if isinstance(text, str)}
+    return replace(masthead, **changed)
 
 
 def _environment(folders: list[Path], direction: str) -> jinja2.Environment:
@@ -614,16 +634,16 @@ def _environment(folders: list[Path], direction: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["wrap"] = wrap
-    environment.filters["columns_of"] = columns_of
+    environment.filters["underline"] = lambda text: "-" * min(columns_of(text), COLUMNS)
     environment.filters["dir"] = partial(_dir, against="L" if direction == "rtl" else "R")
     return environment
 
 
 def _dir(text: str, against: str) -> Markup:
-    """The ``dir`` attribute for a text with letters ``against`` the mail's direction ("L", or "R" and its kin)."""
-    kinds = {"L"} if against == "L" else {"R", "AL"}
-    isolated = not (against == "R" and text.isascii()) and any(unicodedata.bidirectional(c) in kinds for c in text)
-    return Markup(' dir="auto"' if isolated else "")
+    """The ``dir`` attribute for a text with letters ``against`` the direction of the mail ("L" or "R")."""
+    kinds = ("L",) if against == "L" else ("R", "AL")
+    found = any(unicodedata.bidirectional(char) in kinds for char in text)
+    return Markup(' dir="auto"') if found else Markup()
 
 
 def _phrases(folders: list[Path], language: str) -> Phrases:
@@ -647,7 +667,7 @@ def _toml(file: Path) -> dict[str, Any]:
 
 
 def _sentinels(names: Iterable[str], content: str) -> dict[str, str]:
-    """A random word for each gap, none of which is in the content. All have one length, so layout never varies."""
+    """A random word for each gap, none of it in the content. All have one length, so layout never varies."""
     while True:
         root = secrets.token_hex(12)
         if root not in content:
@@ -671,7 +691,9 @@ def _compile(markup: str) -> str:
     if left:
         raise RenderingError(f"email/issue.mjml: MJML has no {left.group().strip('</')} there")
     # A landmark that screen readers jump to; the compiler offers no way to name it.
-    return compiled.replace('role="article"', 'role="main"', 1)
+    compiled = compiled.replace('role="article"', 'role="main"', 1)
+    # The compiler drops white space between blocks; whoever strips the tags would find words grown together.
+    return re.sub(r"(</(?:p|h\d|li|tr|div)>|<br />)(?=[^\n])", r"\1\n", compiled)
 
 
 def _tidy(text: str) -> str:

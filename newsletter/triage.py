@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from newsletter.pieces import Candidate
 from newsletter.values import Appraisal, Part, Piece, TextOrigin, Topic
@@ -18,6 +19,10 @@ from newsletter.values import Appraisal, Part, Piece, TextOrigin, Topic
 MOST_TOPICS = 3
 LEAST_WORDS = 60
 """Below this a text says too little to be summed up, unless it is an abstract."""
+NOTICE = 4.0
+"""Points that each word of a notice takes off."""
+NOTICE_WORDS = 300
+"""Longest text that can be a notice."""
 
 _RELEVANCE, _DEPTH, _EVIDENCE, _FRESHNESS = 3.5, 3.0, 2.0, 1.5
 """Most points of each part; together 10."""
@@ -65,13 +70,19 @@ def _appraise(candidate: Candidate, brief: Brief, terms: frozenset[str], weight:
     ]
     if candidate.also_in:
         parts.append(Part("carried", 0.3, f"also in {', '.join(candidate.also_in)}"))
-    if notices := sorted({found.lower() for found in _NOTICES.findall(piece.text + " " + piece.title)}):
-        # A long article may say "tickets" once; a short one that does is a notice.
-        most = min(4.0, sum(part.points for part in parts))
-        parts.append(Part("notice", -round(min(most, 600 * len(notices) / max(piece.words, 100)), 4), f"says {', '.join(notices[:3])}"))
+    if notices := _notices(piece):
+        most = sum(part.points for part in parts)
+        parts.append(Part("notice", -round(min(most, NOTICE * len(notices)), 4), f"short, and says {', '.join(notices[:3])}"))
     if weight != 1.0:
         parts.append(Part("source", round(sum(p.points for p in parts) * (weight - 1), 4), f"weight {weight:g}"))
     return Appraisal(piece, candidate.first_seen, topics, tuple(parts), refusal=_refusal(piece, brief.max_age_days, now))
+
+
+def _notices(piece: Piece) -> list[str]:
+    """Words that make a short text a notice; a long article may use any of them once."""
+    if piece.words > NOTICE_WORDS:
+        return []
+    return sorted({found.lower() for found in _NOTICES.findall(f"{piece.title} {piece.text}")})
 
 
 def _refusal(piece: Piece, max_age_days: int, now: dt.datetime) -> str:
@@ -88,18 +99,25 @@ def topic_hits(piece: Piece, topics: Sequence[Topic]) -> dict[str, float]:
 
     A topic that is only mentioned in passing is left out.
     """
-    title, text = piece.title.casefold(), piece.text.casefold()
+    title, text, words = piece.title.casefold(), piece.text.casefold(), piece.words
     categories = {category.casefold() for category in piece.categories}
     hits = {}
     for topic in topics:
-        words = [re.compile(rf"(?<!\w){re.escape(keyword.casefold())}(?!\w)") for keyword in topic.keywords]
-        mentions = sum(len(word.findall(text)) for word in words)
-        named = any(word.search(title) for word in words)
+        keywords = _pattern(topic.keywords)
+        mentions = len(keywords.findall(text))
+        named = bool(keywords.search(title))
         filed = bool(categories & {topic.key, topic.name.casefold(), *(k.casefold() for k in topic.keywords)})
-        density = 1000 * mentions / max(piece.words, 200)
+        density = 1000 * mentions / max(words, 200)
         if named or filed or (mentions >= 3 and density >= 2.5):
             hits[topic.key] = round(min(density, 20) + 10 * named + 10 * filed, 4)
     return hits
+
+
+@lru_cache
+def _pattern(keywords: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the keywords as whole words, the longest first; no keyword at all is found nowhere."""
+    words = sorted((re.escape(keyword.casefold()) for keyword in keywords), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)" if words else r"(?!)")
 
 
 def _relevance(piece: Piece, hits: dict[str, float], terms: frozenset[str]) -> Part:
@@ -114,10 +132,11 @@ def _relevance(piece: Piece, hits: dict[str, float], terms: frozenset[str]) -> P
 def _depth(piece: Piece) -> Part:
     if piece.origin == TextOrigin.ABSTRACT:
         return Part("depth", 1.2, f"an abstract of {piece.words} words")
+    words = piece.words
     if not piece.is_full_text:
-        return Part("depth", 0.2, f"only {piece.words} words of it")
-    share = min(1.0, math.log(piece.words / 150) / math.log(2500 / 150))
-    return Part("depth", round(_DEPTH * max(0.0, share), 4), f"{piece.words:,} words")
+        return Part("depth", 0.2, f"only {words} words of it")
+    share = min(1.0, math.log(words / 150) / math.log(2500 / 150))
+    return Part("depth", round(_DEPTH * max(0.0, share), 4), f"{words:,} words")
 
 
 def _evidence(piece: Piece) -> Part:

@@ -19,6 +19,7 @@ LOCAL_PART_LENGTH = 64
 _WHOLE_LENGTH = 254
 _LONGEST_INPUT = 1000
 _REASON_LENGTH = 160
+_HARMFUL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffd]")
 _PLAIN_LOCAL_PART = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII
 )
@@ -70,12 +71,7 @@ def has_control_characters(text: str) -> bool:
     for bytes they cannot read, and those that turn the direction of what follows (a text then looks like
     another).
     """
-    if text.isascii():
-        return not text.isprintable()
-    return any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _HARMFUL for char in text)
-
-
-_HARMFUL = frozenset("\ufffd\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    return _HARMFUL.search(text) is not None
 
 
 def _address(local: str, ascii_domain: str) -> Address:

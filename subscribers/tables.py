@@ -89,7 +89,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a datetime without time zone names no moment")
-        return value.astimezone(dt.UTC).replace(tzinfo=None)
+        return (value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)).replace(tzinfo=None)
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
         """The moment as Python sees it: aware, in UTC."""

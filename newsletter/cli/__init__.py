@@ -13,9 +13,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._options import everywhere
 from newsletter.problems import Misconfigured, Misused, Problem, Stopped, TryLater
 
 COMMANDS = {
@@ -75,7 +75,7 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
         description="A self-hosted newsletter that reads the field for its owner.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[_common(None)],
+        parents=[everywhere(None)],
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     named = next((word for word in words if word in COMMANDS), None)
@@ -84,7 +84,7 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
             name,
             help=line,
             description=f"{line[:1].upper()}{line[1:]}.",
-            parents=[_common(argparse.SUPPRESS)],
+            parents=[everywhere()],
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == named:
@@ -92,19 +92,6 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return top
-
-
-def _common(default: object) -> argparse.ArgumentParser:
-    """The options that stand before or after any command."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=default)
-    options = common.add_argument_group("options everywhere")
-    options.add_argument("--config", type=Path, metavar="FILE", help="newsletter.toml, or the folder that holds it")
-    options.add_argument("--json", action="store_true", default=default or False, help="the whole result as JSON on stdout")
-    options.add_argument("-q", "--quiet", action="store_true", default=default or False, help="say only results and problems")
-    options.add_argument("-v", "--verbose", action="store_true", default=default or False, help="say more")
-    options.add_argument("--debug", action="store_true", default=default or False, help="show tracebacks")
-    options.add_argument("--now", metavar="ISO", help="act as if it were this day and time")
-    return common
 
 
 def _run(arguments: argparse.Namespace) -> int:

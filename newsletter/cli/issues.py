@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from newsletter.cli._console import Console
 from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._options import everywhere
 from newsletter.cli._workshop import Workshop
 from newsletter.cli.build import pieces_json, show_draft
 
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One action each."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="all issues, newest first")
-    show = actions.add_parser("show", help="an issue's pieces")
+    actions.add_parser("list", help="all issues, newest first", parents=[everywhere()])
+    show = actions.add_parser("show", help="an issue's pieces", parents=[everywhere()])
     show.add_argument("issue", type=int, metavar="N")
     show.add_argument("--why", action="store_true", help="the score of every candidate, chosen or left out, with its reasons")
     for name, line in (("drop", "leave a piece out of a draft"), ("pin", "have a piece in a draft whatever its score")):
-        rule = actions.add_parser(name, help=line)
+        rule = actions.add_parser(name, help=line, parents=[everywhere()])
         rule.add_argument("issue", type=int, metavar="N")
         rule.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show --why` prints it")
     for name, line in (("rebuild", "choose and write a draft again"), ("reject", "throw a draft away")):
-        actions.add_parser(name, help=line).add_argument("issue", type=int, metavar="N")
+        actions.add_parser(name, help=line, parents=[everywhere()]).add_argument("issue", type=int, metavar="N")
 
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:

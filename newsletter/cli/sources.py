@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._options import everywhere
 from newsletter.cli._workshop import Workshop
 from newsletter.cli.config import toml_value
 from newsletter.config import DEFAULT_SOURCES, SourceConfig, line_of, load
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One action each."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="the configured sources and when each was last read")
-    add = actions.add_parser("add", help="read a feed once, and add it to the configuration")
+    actions.add_parser("list", help="the configured sources and when each was last read", parents=[everywhere()])
+    add = actions.add_parser("add", help="read a feed once, and add it to the configuration", parents=[everywhere()])
     add.add_argument("url", metavar="URL")
     add.add_argument("--name", default="", help="what readers see; without it, the feed's title")
     add.add_argument("--no-test", action="store_true", help="add it without reading it first (needs --name)")
-    actions.add_parser("test", help="read a feed and show what it holds; stores nothing").add_argument("url", metavar="URL")
-    actions.add_parser("import", help="add the feeds of an OPML file").add_argument("file", type=Path, metavar="FILE.opml")
+    actions.add_parser("test", help="read a feed and show what it holds; stores nothing", parents=[everywhere()]).add_argument("url", metavar="URL")
+    actions.add_parser("import", help="add the feeds of an OPML file", parents=[everywhere()]).add_argument("file", type=Path, metavar="FILE.opml")
 
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:

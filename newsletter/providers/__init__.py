@@ -59,8 +59,15 @@ class NotAllowed(Stopped):
 class Provider(Protocol):
     """Carries messages. ``batch`` is how many messages one call takes, and so how many a kill can leave in doubt."""
 
-    name: str
-    batch: int
+    @property
+    def name(self) -> str:
+        """The file of this folder."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """Most messages of one call."""
+        ...
 
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Hand over up to ``batch`` messages; yield one outcome for each, as soon as it is known.

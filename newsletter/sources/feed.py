@@ -34,6 +34,17 @@ _GROUP = re.compile(
 _EMAIL = re.compile(r"[<(\[]?\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\b[>)\]]?")
 _NOBODY = frozenset({"", "admin", "administrator", "webmaster", "noreply"})
 
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What feedparser raises, or leads to, on markup that it did not expect; found by fuzzing."""
+
 
 def parse(body: bytes, content_type: str = "", url: str = "") -> Parsed:
     """What a feed holds: ``refusal``, ``title``, ``links``, ``entries`` and ``notes``. See
@@ -45,20 +56,12 @@ def parse(body: bytes, content_type: str = "", url: str = "") -> Parsed:
     refusal = _refusal(body, url)
     if refusal:
         return _refused(refusal)
-    import feedparser  # here and not above: the parent, which needs `entries`, never loads it
-
-    # From a stream: bytes would be tried as the name of a file first. The HTML is cleaned later, where it is
-    # used.
-    found = feedparser.parse(
-        io.BytesIO(_without_bad_references(body)),
-        response_headers={"content-type": content_type, "content-location": url},
-        sanitize_html=False,
-    )
+    found, lost = _read(_without_bad_references(body), _true_type(body, content_type), url)
     if not found.entries and not found.version:
         return _refused("the answer is neither RSS nor Atom")
     if not found.entries and isinstance(found.get("bozo_exception"), SAXException):
         return _refused("the answer is a damaged feed without a single whole entry")
-    return _feed(found)
+    return _feed(found, lost)
 
 
 def certainty(parsed: Parsed) -> int:
@@ -113,6 +116,43 @@ def _bare(name: str) -> str:
     return name[1:-1].strip() if re.fullmatch(r"\([^()]*\)", name) else name
 
 
+def _read(body: bytes, content_type: str, url: str) -> tuple[Any, int]:
+    """What feedparser makes of the body, and how many entries it could not read.
+
+    On some broken markup feedparser raises and would take the whole feed with it; then each entry is read
+    alone.
+    """
+    try:
+        return _by_feedparser(body, content_type, url), 0
+    except _MISTAKES:
+        items = list(re.finditer(rb"<(item|entry)[\s>].*?</\1\s*>", body, re.DOTALL | re.IGNORECASE))[
+            :MAX_ENTRIES
+        ]
+        if not items:
+            raise
+    head = body[: items[0].start()]
+    found = _by_feedparser(head, content_type, url)
+    lost = 0
+    for item in items:
+        try:
+            found.entries += _by_feedparser(head + item.group(), content_type, url).entries
+        except _MISTAKES:
+            lost += 1
+    return found, lost
+
+
+def _by_feedparser(body: bytes, content_type: str, url: str) -> Any:
+    import feedparser  # here and not above: the parent, which needs `entries`, never loads it
+
+    return feedparser.parse(
+        io.BytesIO(body),  # bytes as they are would be tried as the name of a file first
+        response_headers={"content-type": content_type, "content-location": url},
+        # Both only concern HTML, which is cleaned where it is used, and take most of the time.
+        resolve_relative_uris=False,
+        sanitize_html=False,
+    )
+
+
 def _refused(refusal: str) -> Parsed:
     return {"refusal": refusal, "title": "", "links": [], "entries": [], "notes": []}
 
@@ -141,7 +181,8 @@ def _refusal_of_page(page: str, url: str) -> str:
     found.feed(page[:500_000])
     if found.asks_password:
         return "the answer is a login page, not a feed"
-    feeds = [link for link in (_web_url(href, url) for href in found.feeds) if link.isascii() and link]
+    links = [_web_url(href, url) for href in found.feeds if href.strip()]
+    feeds = [link for link in links if link and link.isascii()]
     return "the answer is a web page, not a feed" + (
         f"; the page names this feed: {feeds[0]}" if feeds else ""
     )
@@ -180,6 +221,21 @@ class _Text(html.parser.HTMLParser):
             self.parts.append(" ")
 
 
+def _true_type(body: bytes, content_type: str) -> str:
+    """The content type, with UTF-8 when the body is that beyond doubt, whatever header and XML declaration
+    say.
+
+    Text of another encoding with letters beyond ASCII is hardly ever valid UTF-8 by chance.
+    """
+    if body.isascii():
+        return content_type
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return content_type
+    return "application/xml; charset=utf-8"
+
+
 def _without_bad_references(body: bytes) -> bytes:
     """The body with U+FFFD for references to characters that do not exist: one costs feedparser the whole
     feed."""
@@ -193,18 +249,18 @@ def _without_bad_references(body: bytes) -> bytes:
     return re.sub(rb"&#([0-9]+|[xX][0-9a-fA-F]+);?", mended, body)
 
 
-def _feed(found: Any) -> Parsed:
+def _feed(found: Any, lost: int) -> Parsed:
     atom = found.version.startswith("atom")
     inherited = (
         _authors(found.feed) if atom else []
     )  # RFC 4287, 4.2.1: entries without an author have the feed's
     kept: list[Parsed] = []
-    nameless = damaged = 0
+    nameless = 0
     for raw in found.entries:
         try:
             entry = _raw_entry(raw, atom)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            damaged += 1
+        except _MISTAKES:
+            lost += 1
             continue
         if not (entry["title"] or entry["url"]):
             nameless += 1
@@ -218,7 +274,7 @@ def _feed(found: Any) -> Parsed:
         + [_text(link.get("href"), MAX_URL) for link in found.feed.get("links", [])[:20]],
         "entries": newest,
         "notes": counted(nameless, "without title and link left out")
-        + counted(damaged, "that cannot be read left out")
+        + counted(lost, "that cannot be read left out")
         + counted(len(kept) - len(newest), f"older than the newest {MAX_ENTRIES} left out"),
     }
 

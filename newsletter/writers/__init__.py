@@ -19,7 +19,10 @@ class WriterUnavailable(Stopped):
 class Writer(Protocol):
     """Writes one summary from one piece, whole."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The file of this folder."""
+        ...
 
     def fingerprint(self) -> str:
         """Names all that shapes a summary but the piece (writer, model, prompt version, sections); it changes with them."""

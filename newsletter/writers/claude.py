@@ -258,10 +258,9 @@ def _system(specs: Iterable[SectionSpec], language: str) -> str:
 
 
 def _section_task(spec: SectionSpec) -> str:
-    shape = (
-        "list items of one claim each" if spec.shape == SectionShape.LIST else "paragraphs of several claims"
-    )
-    quotes = "" if spec.needs_quotes else " It needs no quotes."
+    shape = "list items of one claim" if spec.shape == SectionShape.LIST else "paragraphs of several claims"
+    partly = not spec.needs_quotes and not spec.is_suggestion
+    quotes = " Only a sentence with a number, a name or a result needs quotes here." if partly else ""
     return f"- {spec.key} ({spec.asked} {shape}): {spec.ask}{quotes}"
 
 

@@ -1,9 +1,10 @@
 """The writer without a key: whole sentences of the author's own, picked by rule and marked as excerpts.
 
-Each sentence is scored (how much of the text is in its words, how much of the title, where it stands, what cue
-phrases it has) and picked by maximal marginal relevance (Carbonell and Goldstein, 1998), so that no two say the
-same. Only sentences that can be read without their neighbours are picked. A section that cannot be filled with
-such sentences is left out, and *What you can build* always is: no author's sentence is a suggestion of ours.
+Each sentence is scored (how much of the text is in its words, how much of the title, where it stands, what
+cue phrases it has) and picked by maximal marginal relevance (Carbonell and Goldstein, 1998), so that no two
+say the same. Only sentences that can be read without their neighbours are picked. A section that cannot be
+filled with such sentences is left out, and *What you can build* always is: no author's sentence is our
+suggestion.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from newsletter.sections import SectionSpec
-from newsletter.sentences import STOP_WORDS, Sentence, content_words, reading_words, sentences
+from newsletter.sentences import Sentence, content_words, reading_words, sentences
 from newsletter.values import Claim, Piece, Section, SectionShape, Summary, SummaryKind
 from newsletter.writers import WritingError
 
@@ -27,198 +28,323 @@ SHORT_TEXT = 120
 """Words up to which a text is given whole."""
 OPENING_WORDS = (90, 160)
 OPENING_SENTENCES = 6
+CONSEQUENCE_WORDS = (40, 80)
 CONSEQUENCE_SENTENCES = 2
 SENTENCE_WORDS = (6, 45)
 ITEM_WORDS = (8, 40)
+SENTENCE_CHARACTERS = 1_000
+"""A longer "sentence" is no sentence, whatever its words."""
 ANY_WORDS = (3, 100)
 """Words of a sentence when the text has none of a better length."""
-ALIKE = 0.45
-"""From this cosine on two sentences say the same."""
+GOOD_LENGTH = 22
+"""Words of the sentence that reads best."""
 FIRST_WORDS = 9
 """So far into a sentence a pronoun has hardly anything in it to stand for."""
+ALIKE = 0.45
+"""From this cosine on two sentences say the same."""
 COMMON = 0.4
 """A word in more than this part of the sentences tells nothing: stop words of any language."""
 ENOUGH_TO_COUNT = 12
 """Sentences from which on such parts mean something."""
 
 
-def _phrases(*lines: str) -> re.Pattern[str]:
-    """Any of the phrases (regular expressions), from the start of a word, in any case."""
-    return re.compile(r"\b(?:" + "|".join(lines) + ")", re.IGNORECASE)
+def _phrases(lines: str) -> re.Pattern[str]:
+    """Any of the phrases as whole words, in any case and with either apostrophe: an expression a line."""
+    alternatives = "|".join(line.strip() for line in lines.splitlines() if line.strip())
+    return re.compile(rf"\b(?:{alternatives})\b".replace("'", "['\u2019]"), re.IGNORECASE)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _one_of(text: str) -> str:
+    """A group of the words of a text."""
+    return "(?:" + "|".join(text.split()) + ")"
 
 
 _WORK = (
-    r"(?:[\w-]+ )?(?:post|paper|essay|article|work|study|report|review|survey|tutorial|blog ?post|thesis|piece)\b"
+    r"(?:[\w-]+ )?"
+    r"(?:post|paper|essay|article|work|study|report|review|survey|tutorial|blog ?post|thesis|piece)"
 )
 _OF_THE_PIECE = _phrases(rf"(?:in )?this {_WORK}")
 """The piece that speaks of itself, which its reader has at hand."""
 
-_DANGLING_WORDS = frozenset(
-    # pronouns
-    "this these those that it its they their them theirs such he she his her him hers it's they're that's there's he's "
-    "she's both neither either another other others which who whose whom here here's "
-    # connectives
-    "then thus hence therefore thereby however but and or nor so yet also furthermore moreover additionally besides "
-    "instead rather likewise similarly conversely nevertheless nonetheless still meanwhile otherwise accordingly "
-    "consequently finally lastly first firstly second secondly third thirdly fourth next again indeed further too "
-    "anyway specifically especially namely concretely later earlier previously afterwards afterward except "
-    "whereas like just last mechanistically "
-    # the voice of a talk, and of an example
-    "yes no well ok okay sure actually now right recall let let's suppose imagine consider say see remember "
-    # German, French, Spanish
-    "jedoch aber und oder denn dies diese dieser dieses diesem diesen allerdings dennoch deshalb daher außerdem dabei "
-    "dadurch damit dazu zudem sie er es dann auch hier cependant mais et ou donc cela ceci ces cette cet pourtant "
-    "toutefois ainsi ils elles pero este esta esto estos estas eso esos ellos además así".split()
+# Beginnings that hang on a sentence before.
+
+_DANGLING_WORDS = _words(
+    """
+    this these those that it its it's they they're their theirs them such he he's she she's his her hers
+    him both neither either another other others which who whom whose here here's that's there's
+    then thus hence therefore thereby however but and or nor so yet also furthermore moreover additionally
+    besides instead rather likewise similarly conversely nevertheless nonetheless still meanwhile
+    otherwise accordingly consequently finally lastly first firstly second secondly third thirdly fourth
+    next again indeed further too specifically especially namely concretely mechanistically later earlier
+    previously afterwards afterward except whereas like just last anyway please throughout above below
+    yes no well ok okay sure actually now right recall remember let let's suppose imagine consider say see
+    jedoch aber und oder denn dies diese dieser dieses diesem diesen allerdings dennoch deshalb daher
+    außerdem dabei dadurch damit dazu zudem sie er es dann auch
+    cependant mais et ou donc cela ceci ces cette cet pourtant toutefois ainsi ils elles pero este esta
+    esto estos estas eso esos ellos además así
+    """
 )
-_SELF_CONTAINED = re.compile(
-    r"(?:rather than|instead of|other than|besides the|too (?:much|many|few|little)|now that|both \w+ and|neither \w+ nor|"
-    r"either \w+ or|like (?:most|many|all|any|other))\b",
-    re.IGNORECASE,
+"""Pronouns, connectives, and the voice of a talk; the last in German, French and Spanish."""
+_SELF_CONTAINED = _phrases(
+    r"""
+    rather than|instead of|other than|besides the|now that
+    too (?:much|many|few|little)
+    both \w+ and|neither \w+ nor|either \w+ or
+    like (?:most|many|all|any|other)
+    """
 )
 """Beginnings with one of those words that bring along what they hang on."""
-_BACK = r"(?:this|these|those|that|they|them|it|such|he|she|both|each|either)\b"
+_BACK = r"(?:this|these|those|that|they|them|it|such|he|she|both|each|either)"
 _DANGLING_PHRASES = _phrases(
-    r"the (?:former|latter|same|others?|above|below|second|third|next|last|first|following|previous|rest|remaining)\b",
-    r"in (?:fact|contrast|comparison|other words|addition|particular|turn|response|that|each)\b",
-    r"in (?:this|the) (?:case|way|sense|setting|example|context|regard|respect|light|scenario|section|figure|table|"
-    r"situation|view|world|story|environment|setup|game|latter|former|first|second|next|chapter|part|meantime|end)\b",
-    r"in which\b|you know\b|along the way\b|of course\b|for (?:example|instance|comparison|now)\b|by (?:contrast|comparison|doing)\b|doing (?:so|this|that)\b",
-    r"on the (?:other|one|contrary)\b|at the same time\b|after all\b|above all\b|all in all\b|not only that\b|since then\b",
-    r"as (?:a result|such|an example|before|mentioned|noted|discussed|described|usual|shown|we (?:saw|will|discuss))\b",
-    r"even (?:so|then|if so|worse|better|more)\b|either way\b|if (?:so|not)\b|to (?:do so|this end|that end|be clear)\b",
-    r"more (?:specifically|precisely|concretely|importantly|generally|broadly|formally)\b",
-    r"to (?:illustrate|see|recap|begin|start)\b|similar(?:ly)? to\b|at (?:first|this|that)\b|one (?:such|way|could|might)\b",
-    rf"(?:if|when|once|while|although|though|since|unless|as|for|with|by|from|on|of|to|in|at|after|before|given|despite|"
-    rf"under|using|without|because|because of|among|beyond|unlike|all|{_BACK} of) {_BACK}",
-    rf"(?:all|many|each|none|one|two|three|several|few|any|most|some|part) of (?:which|{_BACK})",
-    r"(?:some|many|few|several|two|three) (?:are|is|have|has|do|will|may|can|argue)\b",
-    r"(?:sin embargo|por ejemplo|de plus|en effet|par exemple|zum beispiel)\b",
+    rf"""
+    the (?:former|latter|same|others?|above|below|second|third)
+    the (?:next|last|first|following|previous|rest|remaining)
+    in (?:fact|contrast|comparison|other words|addition|particular|turn|response|which|that|each)
+    in (?:this|the) (?:case|way|sense|setting|example|context|regard)
+    in (?:this|the) (?:respect|light|scenario|situation|view|world)
+    in (?:this|the) (?:story|environment|setup|game|meantime|end|latter|former|first|second|next)
+    in (?:this|the) (?:section|figure|table|chapter|part)
+    of course|you know|along the way|from here|after all|above all|all in all|not only that|either way
+    since then
+    for (?:example|instance|comparison|now)
+    by (?:contrast|comparison|doing)|doing (?:so|this|that)
+    on (?:the (?:other|one|contrary)|another note)|at (?:the same time|first)
+    as (?:a result|such|an example|before|mentioned|noted|discussed|described|usual|shown)
+    as (?:we|i) (?:\w+ )?(?:saw|will|said|noted|discuss\w*)
+    even (?:so|then|if so|worse|better|more)|if (?:so|not)
+    more (?:specifically|precisely|concretely|importantly|generally|broadly|formally)
+    to (?:do so|this end|that end|be clear|illustrate|see|recap|begin|start)
+    similar(?:ly)? to|one (?:such|way|could|might)
+    (?:if|when|once|while|although|though|since|unless|as|because|because of) {_BACK}
+    (?:for|with|by|from|on|of|to|in|at|after) {_BACK}
+    (?:before|given|despite|under|using|without|among|beyond|unlike) {_BACK}
+    (?:all|{_BACK} of) {_BACK}
+    (?:all|many|each|none|one|two|three|several|few|any|most|some|part) of (?:which|{_BACK})
+    (?:some|many|few|several|two|three) (?:are|is|have|has|do|will|may|can|argue)
+    sin embargo|por ejemplo|de plus|en effet|par exemple|zum beispiel
+    """
 )
-_POINTS_BACK = _phrases(
-    rf"(?:this|these|those) (?!{_WORK})|(?:they|them|their|its?|he|she|him|his|her|such|the (?:former|latter|same))\b"
-)
-_DEMONSTRATIVE = _phrases(rf"(?:this|these|those|such) (?!as\b|an?\b|that\b|who\b|which\b|{_WORK})")
+
+# Words that point at something: before, in this sentence or another, or on the page.
+
+_PRONOUN = _phrases("they|them|their|its?|he|she|him|his|her|the (?:former|latter|same)")
+_DEMONSTRATIVE = _phrases(rf"(?:this|these|those|such) (?!(?:as|an?|that|who|which|{_WORK})\b)\S+")
 _SHOWN = (
-    r"(?:figure|table|plot|graph|diagram|chart|image|picture|panel|caption|animation|video|screenshot|slider|widget|"
-    r"footnote|appendix|equation|section|subsection|chapter|paragraph|slide|snippet|listing)s?\b"
+    _one_of(
+        r"""
+        figure table plot graph diagram chart image picture panel caption animation video screenshot slider
+        widget footnote appendix equation section subsection chapter paragraph slide snippet listing
+        """
+    )
+    + "s?"
 )
+_NUMBERED = _one_of(
+    r"""
+    fig(?:ure|s|\.)? tables? eqs?\.? equations? sections? appendix appendices chapters? algorithm theorem
+    lemma proposition definition corollary footnote listing panel part step
+    """
+)
+_TOLD = _one_of(
+    r"""
+    see saw seen shown? discuss(?:ed)? described? listed explain(?:ed)? mentioned noted defined given
+    presented provided introduced said covered argued illustrated outlined demonstrated
+    """
+)
+_ELSEWHERE = _one_of("earlier previous next last later prior other upcoming following my first second third")
+_NEXT = r"(?:we|i)(?: will|'ll| shall| now| first| then)"
 _REFERS = _phrases(
-    r"(?:fig(?:ure|s|\.)?|tables?|eqs?\.?|equations?|sections?|appendix|appendices|chapters?|algorithm|theorem|lemma|"
-    r"proposition|definition|corollary|footnote|listing|panel|part) ?\(?(?:\d|[A-Z]\b|[ivx]+\b)",
-    rf"(?:this|these|next|previous|last|above|left|right|final|bar|line|box|scatter) {_SHOWN}",
-    rf"(?:the|a|our) (?:\w+ )?{_SHOWN}(?= (?:show|illustrat|depict|above|below|plot|display|compar|summari)|[.,;:)])",
-    r"(?:see|saw|seen|shown?|discuss(?:ed)?|described?|listed|explain(?:ed)?|mentioned|noted|defined|given|presented|"
-    r"provided|introduced|said|covered|argued|illustrated|outlined|demonstrated)\b(?: \w+){0,3} "
-    r"(?:above|below|later|earlier|before|here|previously)\b",
-    r"(?:above|below)[-.,;:)]|the (?:above|below|following)\b|as follows\b|click\b|scroll\b|hover\b|take a look\b",
-    r"(?:earlier|previous|next|last|later|prior|other|upcoming|following|my|first|second|third) (?:blog ?)?(?:posts?|"
-    r"essays?|articles?)\b|this sequence\b|the (?:rest|remainder) of (?:the|this|my|our)\b|table of contents\b",
-    r"before (?:we|i) \w+|(?:we|i) (?:\w+ ){0,2}(?:earlier|previously)\b|(?:we|i)(?: will|['’]ll| shall| now| first| then) (?:now |first |then |briefly )?(?:discuss|"
-    r"describe|review|turn|return|begin|start|go over|walk|look at|see|define|use the)\b",
+    rf"""
+    {_NUMBERED}[ \u00a0]?\(?(?:\d\w*|(?<=[ \u00a0(])(?-i:[A-Z]|[ivx]+))
+    (?:this|these|next|previous|last|above|left|right|final|bar|line|box|scatter) {_SHOWN}
+    (?:the|a|our) (?:\w+ )?{_SHOWN} (?:above|below|(?:show|illustrat|depict|plot|display|compar|summari)\w*)
+    {_TOLD}(?: \w+){{0,3}} (?:above|below|later|earlier|before|here|previously)
+    (?:above|below)(?=[-.,;:)])|the (?:above|below|following)|as follows|this sequence|table of contents
+    click\w*|scroll\w*|hover\w*|take a look
+    {_ELSEWHERE} (?:blog ?posts?|posts?|essays?|articles?)
+    the (?:rest|remainder) of (?:the|this|my|our)
+    section (?:\w+ )?(?:will|(?:describ|provid|discuss|explain|cover|present|introduc|show|summari)\w*)
+    before (?:we|i) \w+|(?:we|i) (?:\w+ ){{0,2}}(?:earlier|previously)
+    {_NEXT} (?:\w+ )?(?:discuss|describe|review|turn|return|begin|start|see|go over|walk|look at|define)
+    """
 )
-"""Words that point to what a reader of excerpts does not see."""
 _NOT_THE_MATTER = _phrases(
-    r"epistemic status\b|acknowledge?ments?\b|thanks? (?:to|you|for|go)\b|(?:grateful|thankful|indebted)\b",
-    r"(?:i|we)(?:['’]d like to| would like to| want to)? (?:deeply )?(?:thank|acknowledge)\b|produced as part of\b",
-    r"equal contributions?\b|contributed equally\b|cross-?posted\b|(?:originally|first) (?:posted|published|appeared)\b",
-    r"appeared first on\b|(?:supported|funded) by (?:the|a|grants?)\b|feedback (?:on|from)\b|drafts? of this\b",
-    r"subscribe\b|sign up\b|newsletter\b|mailing list\b|leave a comment\b|in the comments\b|follow (?:me|us)\b",
-    r"apply (?:here|now|to|by)\b|job openings?\b|contact (?:me|us)\b|feel free to\b|skip (?:to|this|ahead)\b",
-    r"(?:code|data|models?|weights|implementation|repo(?:sitory)?|notebook)\b[^.]{0,60}\b(?:available|found|released) "
-    r"(?:at|on|here|in|under)\b|github\b|google doc\b|bibtex\b|cite (?:this|us|as)\b",
-    r"correspond(?:ence|ing author)\b|all rights reserved\b|licen[sc]ed under\b|copyright\b",
-    r"read(?:ers?)? (?:more|may|can|should|might|the (?:full|paper|rest|whole))\b|(?:full|original) (?:paper|post) (?:is|can)\b",
-    r"published (?:on|at|in) (?:\w+ )?\d|(?:last )?updated (?:on )?(?:\w+ )?\d|blog ?post (?:is|was) (?:based|part|structured)\b",
-    r"(?:work|research|project|internship) (?:was |is )?(?:done|conducted|performed|carried out) (?:as|by|during|while|at)\b",
+    r"""
+    epistemic status|acknowledge?ments?|thanks? (?:to|you|for|go)|grateful|thankful|indebted
+    (?:i|we)(?:'d like to| would like to| want to)? (?:deeply )?(?:thank|acknowledge)|feedback (?:on|from)
+    produced as part of|equal contributions?|contributed equally|corresponding author|funded by
+    supported by (?:an? |the )?\w+ grant
+    cross-?posted|(?:originally|first) (?:posted|published)|appeared first on|drafts? of this
+    subscribe|sign up|newsletter|mailing list|leave a comment|in the comments|(?:follow|contact) (?:me|us)
+    apply (?:here|now|by)|job openings?|feel free to|skip (?:to|this|ahead)|github|google doc|bibtex
+    (?:code|data|models?|weights)\b[^.]{0,60}\b(?:available|found) (?:at|on|here)
+    (?:implementation|repo(?:sitory)?|notebook)\b[^.]{0,60}\b(?:available|found) (?:at|on|here)
+    cite (?:this|us|as)|all rights reserved|licen[sc]ed under|copyright
+    read (?:more (?:about|here|at|on)|the (?:full|paper|rest|whole))
+    readers? (?:may|can|should|might) (?:skip|wish|want|skim|refer)
+    published (?:on|at|in) (?:\w+ )?\d+|(?:last )?updated (?:on )?(?:\w+ )?\d+
+    blog ?post (?:is|was) (?:based|part|structured)
+    (?:work|research|project|internship) (?:was |is )?(?:done|conducted) (?:as|by|during|while|at)
+    (?:work|research|project|internship) (?:was |is )?(?:performed|carried out) (?:as|by|during|while|at)
+    """
+)
+
+# Marks of what is no sentence of prose.
+
+_SPEAKER = _one_of(
+    r"""
+    figure fig table notes? left right top bottom source image photo caption credit authors? by posted
+    published updated edit edited update disclaimer warning status question answer why how what q a
+    example definition theorem lemma proof claim remark terminology user assistant system prompt human
+    model step part footnote exercise problem solution hint input output
+    """
 )
 _LABEL = re.compile(
-    r"(?:figure|fig|table|notes?|left|right|top|bottom|source|image|photo|caption|credit|authors?|by|posted|published|updated|"
-    r"edit|edited|update|disclaimer|content warning|warning|status|question|answer|q|a|example|definition|theorem|lemma|proof|"
-    r"claim|remark|terminology|user|assistant|system|prompt|human|model|step|part|footnote|exercise|problem|solution|hint|"
-    r"input|output)\b\.? ?[\dA-Z]{0,3} ?[:.)|—–-](?!\w)"
-    r"|(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]\s|[^\w\"“‘'«„¿¡$€£「『]",
+    rf"{_SPEAKER}\b\.? ?[\dA-Z]{{0,3}} ?[:.)|\u2013\u2014-](?!\w)"
+    r"|(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)]\s|[^\w\"\u201c\u2018'«„¿¡$€£「『]",
     re.IGNORECASE,
 )
 """A beginning that labels a picture, a list or a speaker, or no beginning of a sentence at all."""
-_IMPERATIVE = re.compile(
-    r"(?:take|look|read|check|note|test|try|use|write|order|think|ask|give|make|keep|start|run|train|compare|notice|observe|"
-    r"remember|pick|choose|find|add|put|go|come|do|don['’]t|avoid|stop|list|explain|describe|answer|return|focus|play|move|"
-    r"watch|open|drag|select|press|download|join) (?:the|an?|your|our|this|at|on|for|in|to|all|each|every|it|me|us|how|what|that|"
-    r"whether|if|some|one|not|features?|back|out|about|with)\b",
-    re.IGNORECASE,
+_ORDERED = _one_of(
+    """
+    take look read check note test try use write order think ask give make keep start run train compare
+    notice observe remember pick choose select find add put go come do don't avoid stop list explain describe
+    answer return focus play move watch open drag press download join
+    """
 )
+_OBJECT = _one_of(
+    """
+    the an? your our this at on for in to all each every it me us how what that whether if some one not
+    features? back out about with
+    """
+)
+_IMPERATIVE = _phrases(f"{_ORDERED} {_OBJECT}")
 _RESIDUE = re.compile(
-    r"https?:|www\.|\S@\S|(?<!\w)@\w|[\\`{}|<>~^]|\$[^\d\s]|\$\S*\$|[∑∫∈∀∃≜↦∇∂∏⊂⊆≡∝ℝ𝔼]|\w_\w|\w\(\)|==|:=|&\w+;"
-    r"|[\[(]\s*[,;]?\s*[\])]|\s[,;.](?:\s|$)|,\s*[.,]|[\[(]\d{1,3}[\])]|\[\^|!\[|\.\.|…|\]$"
-    r"|\b(?:and|or|of|by|in|the|to|with|see|from|at|an?|e\.g|cf)[.,]$",
+    # addresses
+    r"https?:|www\.|\S@\S|(?<!\w)@\w"
+    # code and formulas
+    r"|[\\`{}|<>~^]|\$[^\d\s]|\$\S*\$|[∑∫\u2208∀∃≜↦∇∂∏⊂⊆≡∝\u211d\U0001d53c]|\w_\w|\w\(\)|==|:=|&\w+;"
+    # holes and marks of citations
+    r"|[\[(]\s*[,;]?\s*[\])]|\s[,.)](?:\s|$)|\s:\s(?=[\"A-Z])|\(\s|,\s*[.,]|[\[(]\d{1,3}[\])]|\[\^|!\["
+    r"|\b(?:and|or|of|by|in|the|to|with|see|from|at|an?|e\.g|cf)[.,]$"
+    # what is cut off or asks, and pictographs
+    r"|\.\.|…|\]$|[.!?]:|[?\uff1f\u061f]|[\u2600-\u27bf\U0001f300-\U0001faff]",
     re.IGNORECASE,
 )
-"""Code, formulas, addresses, and the holes that citations and pictures leave behind."""
+_STARTER = _one_of(
+    """
+    The An We This These If In For When Our It There However Imagine Suppose Here While As Let You They What
+    How Why
+    """
+)
 _RUN_IN_HEADING = re.compile(
-    r"[^\W_][)’'\"”]? (?:The|An|We|This|These|If|In|For|When|Our|It|There|However|Imagine|Suppose|Here|While|As|Let|You|They|"
-    r"What|How|Why) [a-z]|[a-z]{3} A [a-z]{2,}(?<!is)(?<!has)(?<!and)(?<!was) "
+    rf"[^\W_][)'\"\u2019\u201d]? {_STARTER} [a-z]|[a-z]{{3}} A [a-z]{{2,}}(?<!is)(?<!has)(?<!and)(?<!was) "
 )
 """A small heading that stands in the sentence's own line, as bold words at the start of a paragraph do."""
-_BACK_MATTER = re.compile(
-    r"(?:acknowledge?ments?|references|bibliography|further reading|related (?:posts|reading|work|literature)|citation|cite|"
-    r"(?:author )?contributions?|footnotes?|notes|about|changelog|comments|see also|supplement\w*|(?:table of )?contents|"
-    r"terminology|definitions?|glossary|notation|proofs?|exercises|preliminaries)\b|.*\bprompts?\b",
-    re.IGNORECASE,
-)
-_APPENDIX = re.compile(r"(?:[A-Z\d.]+ )?(?:appendi(?:x|ces)|acknowledge?ments?|references|bibliography)\b", re.IGNORECASE)
-_CONCLUSION = _phrases(
-    r"conclusions?\b|concluding\b|summary\b|discussion\b|take-?aways?\b|tl;?dr\b|limitations?\b|results?\b|findings?\b",
-    r"implications?\b|lessons?\b|abstract\b|closing\b|final thoughts\b",
-)
-_AUTHOR = r"(?:we|i|the authors?) (?:[a-z]+ly |also |then |thus |further |overall )?"
-_ANNOUNCES = _phrases(
-    rf"{_AUTHOR}(?:propose|introduce|present|study|investigate|explore|examine|show|find|argue|demonstrate|claim|describe|"
-    r"develop|analy[sz]e|explain|evaluate|discuss|offer|review|prove|derive|suggest|compare|test|train|conclude|believe|think)\b",
-    rf"this {_WORK}|(?:our|my) (?:\w+ )?(?:goal|aim|approach|method|contributions?|results?|findings?|work|thesis|argument|"
-    r"claim|hypothesis|proposal)\b|tl;?dr\b|in (?:short|summary|brief|a nutshell)\b",
-    r"the (?:main|key|central|core|basic|big) (?:\w+ )?(?:idea|point|claim|question|problem|insight|result|finding|lesson|takeaway|"
-    r"argument)\b",
-)
-_RESULT = _phrases(
-    rf"{_AUTHOR}(?:find|found|showe?d?|demonstrated?|observed?|discover(?:ed)?|proved?|concluded?|learned|saw|estimated?)\b",
-    r"(?:results?|findings?|experiments?|evidence|data|analysis) (?:\w+ )?(?:show|suggest|indicate|imply|demonstrate|confirm|"
-    r"support|reveal)s?\b|(?:in (?:conclusion|summary|short)|overall|to summari[sz]e|importantly|surprisingly|crucially)\b",
-    r"(?:outperform(?:s|ed)?|improve[sd]?|reduce[sd]?|increase[sd]?|decrease[sd]?|boost(?:s|ed)?|achieve[sd]?|exceed(?:s|ed)?|"
-    r"matche[sd]|halve[sd]?|double[sd]?|generali[sz]e[sd]?)\b|(?:suggest|implie|mean)s that\b",
-    r"(?:key|main|most important|biggest|central) (?:\w+ )?(?:insight|takeaway|finding|lesson|result|point|reason|challenge|problem)\b",
-    r"(?:better|worse|faster|more|less|fewer|higher|lower|larger|smaller) [\w -]{0,30}\bthan\b",
-)
-_LIMIT = _phrases(
-    r"limit(?:ation|ed|s)\b|(?:did|does|do|is|are|was|were|can|could|may|might|would|should|will)(?: not|n['’]t)\b|cannot\b",
-    r"fail(?:s|ed)? to\b|only (?:when|if|for|works?|in)\b|unless\b|caveats?\b|unclear\b|uncertain\b|unknown\b|open question\b",
-    r"insufficient\b|no evidence\b|remains?\b|despite\b|even (?:though|when|if)\b",
-)
-_NUMBER = re.compile(
-    r"\d(?:[\d.,]*\d)?\s?(?:%|percent|x\b|×|times\b|points?\b|[kKMB]\b)|\b(?:half|twice|one-third|two-thirds|double|triple)\b"
-    r"|\b\d+ (?:of|out of)\b"
-)
-_CONSEQUENCE = _phrases(
-    r"(?<!not )matters? (?:because|for|since)\b|(?:important|crucial|critical|essential|valuable|worrying|concerning) because\b",
-    r"(?<!could )(?<!would )(?<!might )impl(?:y|ies) (?:that\b|(?:we|they|it|labs?|researchers) (?:should|might|can|could|must)\b)",
-    r"(?:practical |important |broader )?implications? (?:of|for|is|are)\b|consequences? (?:for|is that)\b",
-    r"(?:we|researchers|practitioners|(?:\w+ )?developers|labs?|companies|engineers|the (?:field|community)|policymakers) "
-    r"(?:\w+ )?(?:should|ought to)\b(?! be able)",
-    r"(?:we|i) (?:\w+ )?recommend\b|our recommendations?\b|casts? doubt\b|in practice, [^.]*\b(?:should|means)\b",
-    r"our (?:\w+ )?(?:results?|findings?|evidence|work|experiments?|analysis) (?:\w+ )?(?:suggests?|impl(?:y|ies)|calls?|opens?|highlights?)\b",
-)
-_ENDS_WHOLE = re.compile(r"[.!。！｡．۔।][\"'“”’»›)\]」』]*$")
-_ASKS = re.compile(r"[?？؟][!.\"'“”’»›)\]」』]*$")
+_ENDS_WHOLE = re.compile(r"[.!。\uff01｡\uff0e\u06d4।][\"'\u201c\u201d\u2019»\u203a)\]」』]*$")
+_ASKS = re.compile(r"[?\uff1f\u061f][!.\"'\u201c\u201d\u2019»\u203a)\]」』]*$")
 _CUT_OFF = re.compile(r"(?:\.\.\.|…|\])$")
 _QUOTATION = re.compile(r"[\"“«「„]")
-_PAIRS = ("()", "[]", "“”", "«»", "「」", "『』", "（）")
+_PAIRS = (("(", ")"), ("[", "]"), ("“", "”"), ("«", "»"), ("「", "」"), ("『", "』"), ("\uff08", "\uff09"))
+
+# Headings.
+
+_BACK_MATTER = _phrases(
+    r"""
+    acknowledge?ments?|references|bibliography|further reading|related (?:posts|reading|work|literature)
+    citation|cite|(?:author )?contributions?|footnotes?|notes|about|changelog|comments|see also|supplement\w*
+    (?:table of )?contents|terminology|definitions?|glossary|notation|proofs?|exercises|preliminaries
+    .*\bprompts?
+    """
+)
+_APPENDIX = _phrases(r"(?:[a-z\d.]+ )?(?:appendi(?:x|ces)|acknowledge?ments?|references|bibliography)")
+_CONCLUSION = _phrases(
+    r"""
+    conclusions?|concluding|summary|discussion|take-?aways?|tl;?dr|abstract|closing|final thoughts
+    limitations?|results?|findings?|implications?|lessons?
+    """
+)
+
+# What sentences of each section say.
+
+_AUTHOR = r"(?:we|i|the authors?) (?:[a-z]+ly |also |then |thus |further |overall )?"
+_ANNOUNCES = _phrases(
+    rf"""
+    {_AUTHOR}(?:propose|introduce|present|study|investigate|explore|examine)
+    {_AUTHOR}(?:show|find|argue|demonstrate|claim|describe)
+    {_AUTHOR}(?:develop|analy[sz]e|explain|evaluate|discuss|offer|review)
+    {_AUTHOR}(?:prove|derive|suggest|compare|test|train)
+    {_AUTHOR}(?:conclude|believe|think)
+    this {_WORK}
+    (?:our|my) (?:\w+ )?(?:goal|aim|approach|method|contributions?|results?)
+    (?:our|my) (?:\w+ )?(?:findings?|work|thesis|argument|claim)
+    (?:our|my) (?:\w+ )?(?:hypothesis|proposal)
+    tl;?dr|in (?:short|summary|brief|a nutshell)
+    the (?:main|key|central|core|basic|big) (?:\w+ )?(?:idea|point|claim|question)
+    the (?:main|key|central|core|basic|big) (?:\w+ )?(?:problem|insight|result|finding)
+    the (?:main|key|central|core|basic|big) (?:\w+ )?(?:lesson|takeaway|argument)
+    """
+)
+_RESULT = _phrases(
+    rf"""
+    {_AUTHOR}(?:find|found|showe?d?|demonstrated?|observed?|discover(?:ed)?)
+    {_AUTHOR}(?:proved?|concluded?|learned|saw|estimated?)
+    (?:results?|findings?|experiments?) (?:\w+ )?(?:show|suggest|indicate|imply|demonstrate)s?
+    (?:evidence|data|analysis) (?:\w+ )?(?:show|suggest|indicate|imply|demonstrate)s?
+    (?:results?|findings?|experiments?|evidence|data|analysis) (?:\w+ )?(?:confirm|support|reveal)s?
+    in (?:conclusion|summary|short)|overall|to summari[sz]e|importantly|surprisingly|crucially
+    outperform(?:s|ed)?|improve[sd]?|reduce[sd]?|increase[sd]?|decrease[sd]?|boost(?:s|ed)?|achieve[sd]?
+    exceed(?:s|ed)?|matche[sd]|halve[sd]?|double[sd]?|generali[sz]e[sd]?|(?:suggest|implie|mean)s that
+    (?:key|main|most important|biggest|central) (?:\w+ )?(?:insight|takeaway|finding|lesson)
+    (?:key|main|most important|biggest|central) (?:\w+ )?(?:result|point|reason)
+    (?:key|main|most important|biggest|central) (?:\w+ )?(?:challenge|problem)
+    (?:better|worse|faster|more|less|fewer|higher|lower|larger|smaller) [\w -]{{0,30}}\bthan
+    """
+)
+_LIMIT = _phrases(
+    r"""
+    (?:did|does|do|is|are|was|were|can|could|may|might|would|should|will)(?: not|n't)|cannot|fail(?:s|ed)? to
+    limit(?:ation|ed|s)|only (?:when|if|for|works?|in)|unless|caveats?|unclear|uncertain|unknown|open question
+    insufficient|no evidence|remains?|despite|even (?:though|when|if)
+    """
+)
+_NUMBER = re.compile(
+    r"\d(?:[\d.,]*\d)?\s?(?:%|percent|x\b|\u00d7|times\b|points?\b|[kKMB]\b)"
+    r"|\b(?:half|twice|one-third|two-thirds)\b|\b\d+ (?:of|out of)\b"
+)
+_CONSEQUENCE = _phrases(
+    r"""
+    (?<!not )matters? (?:because|for|since)
+    (?:important|crucial|critical|essential|worrying|concerning) because
+    (?<!could )(?<!would )(?<!might )impl(?:y|ies) that
+    (?<!could )(?<!would )(?<!might )impl(?:y|ies) (?:we|they|it) (?:should|might|can|could|must)
+    (?<!could )(?<!would )(?<!might )impl(?:y|ies) (?:labs?|researchers) (?:should|might|can|could|must)
+    implications? (?:of|for|is|are)|consequences? (?:for|is that)|casts? doubt
+    (?:we|researchers|practitioners|developers) (?:\w+ )?(?:should(?! be able)|ought to)
+    (?:labs?|companies|engineers|policymakers) (?:\w+ )?(?:should|ought to)
+    the (?:field|community) (?:\w+ )?(?:should|ought to)|in practice, [^.]*\b(?:should|means)
+    (?:we|i) (?:\w+ )?recommend (?:that|\w+ing)|our recommendations?
+    our (?:\w+ )?(?:results?|findings?|evidence) (?:\w+ )?(?:suggests?|impl(?:y|ies))
+    our (?:\w+ )?(?:work|experiments?|analysis) (?:\w+ )?(?:suggests?|impl(?:y|ies))
+    our (?:\w+ )?(?:results?|findings?|evidence) (?:\w+ )?(?:calls?|opens?|highlights?)
+    our (?:\w+ )?(?:work|experiments?|analysis) (?:\w+ )?(?:calls?|opens?|highlights?)
+    """
+)
+_NO_POINT = _words("if you your to let there i'd i'll we'd we'll")
+"""First words of examples, instructions and stage directions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each sign of a good opening sentence counts: found on half of a corpus, measured on the other half.
+    """What each sign of a good opening sentence counts.
 
-    ``half`` is the number of sentences over which the bonus of standing early halves; ``near`` is for a sentence
-    beside one already picked, ``novelty`` against one that is like it.
+    ``half`` is the number of sentences over which the bonus of standing early halves; ``near`` is for a
+    sentence beside one already picked, ``novelty`` against one that is like it. Found by ROUGE-1 against the
+    authors' own descriptions of 111 essays and measured on 109 others; the optimum is broad, so the numbers
+    are round.
     """
 
     centroid: float = 1.0
@@ -228,7 +354,7 @@ class Weights:
     first: float = 0.15
     cue: float = 0.3
     length: float = 0.05
-    vague: float = 0.3
+    vague: float = 0.4
     known: float = 0.15
     item: float = 0.15
     quotes: float = 0.2
@@ -246,8 +372,9 @@ class Candidate:
     """A sentence that can be read alone, and what can be said of it.
 
     ``place`` counts the sentences of the prose from 0, ``depth`` is the part of the text before it (0 to 1).
-    ``centroid`` and ``title`` say how much of the text and of the title its words carry, 1 for the best of the text.
-    ``is_vague`` when its first words point back; ``is_known`` when it starts with "the" and a thing named before.
+    ``centroid`` and ``title`` say how much of the text and of the title its words carry, 1 for the best of
+    the text. ``is_vague`` when it points back, ``is_known`` when it starts with "the" and something named
+    before.
     """
 
     sentence: Sentence
@@ -301,7 +428,7 @@ class Excerpts:
         return f"{self.name} {VERSION} {hashlib.sha256(shape.encode()).hexdigest()[:16]}"
 
     def write(self, piece: Piece) -> Summary:
-        """Pick the sentences of each section. Raises WritingError when the text has none that can be read alone."""
+        """Pick the sentences of each section. Raises WritingError when none can be read alone."""
         chosen = self._choose(piece)
         if not chosen or ("summary" not in chosen and any(spec.key == "summary" for spec in self.sections)):
             raise WritingError(f"no sentence of its {piece.words} words can be read by itself")
@@ -345,7 +472,7 @@ class Excerpts:
 
 
 def stands_alone(text: str) -> bool:
-    """Whether a sentence can be read without those around it, is no question, and is about the matter at all."""
+    """Whether a sentence can be read without those around it, asks nothing, and is about the matter."""
     return (
         bool(_ENDS_WHOLE.search(text))
         and _begins_well(text)
@@ -359,7 +486,7 @@ def stands_alone(text: str) -> bool:
 
 def hangs_on_another(text: str) -> bool:
     """Whether a sentence begins with a pronoun or a connective that needs the sentence before it."""
-    start = text.lstrip("\"'“‘«„").replace("’", "'")
+    start = text.lstrip("\"'“\u2018«„").replace("\u2019", "'")
     if _OF_THE_PIECE.match(start) or _SELF_CONTAINED.match(start):
         return False
     first = start.split(maxsplit=1)[0].rstrip(",;:.!").lower() if start else ""
@@ -372,8 +499,9 @@ def _begins_well(text: str) -> bool:
 
 
 def _is_balanced(text: str) -> bool:
-    even = text.count('"') % 2 == 0
-    return even and ("„" in text or all(text.count(opening) == text.count(closing) for opening, closing in _PAIRS))
+    is_paired = all(text.count(opening) == text.count(closing) for opening, closing in _PAIRS)
+    # What closes a German quotation opens an English one.
+    return (is_paired or "„" in text) and text.count('"') % 2 == 0
 
 
 def _whole_text(text: str) -> list[str]:
@@ -394,6 +522,7 @@ def _is_presentable(text: str) -> bool:
     ends = _ENDS_WHOLE.search(text) or _ASKS.search(text)
     return (
         bool(ends)
+        and len(text) <= SENTENCE_CHARACTERS
         and not text[0].islower()
         and _is_balanced(text)
         and not (_CUT_OFF.search(text) or _NOT_THE_MATTER.search(text) or "://" in text)
@@ -401,7 +530,7 @@ def _is_presentable(text: str) -> bool:
 
 
 def _candidates(piece: Piece, limits: tuple[int, int]) -> list[Candidate]:
-    """The sentences of so many words that can be read alone, in the text's order, their shares brought to 0..1."""
+    """The sentences of so many words that can be read alone, in the text's order."""
     every = sentences(piece.text)
     prose = [sentence for sentence in every if not sentence.is_heading]
     bags = [_bag(sentence.text) for sentence in prose]
@@ -411,7 +540,8 @@ def _candidates(piece: Piece, limits: tuple[int, int]) -> list[Candidate]:
     found = []
     for sentence, is_conclusion in _of_the_matter(every):
         words = reading_words(sentence.text)
-        if not limits[0] <= words <= limits[1] or not stands_alone(sentence.text):
+        is_readable = limits[0] <= words <= limits[1] and len(sentence.text) <= SENTENCE_CHARACTERS
+        if not is_readable or not stands_alone(sentence.text):
             continue
         place = places[sentence.index]
         bag = bags[place]
@@ -441,8 +571,9 @@ def _shares(candidates: list[Candidate]) -> list[Candidate]:
 
 def _bag(text: str) -> Counter[str]:
     """The words of a sentence that can tell what it is about: no numbers, no single letters."""
+    words = content_words(text)
     return Counter(
-        word for word in content_words(text) if (len(word) > 1 or not word.isascii()) and not word[0].isdecimal()
+        word for word in words if (len(word) > 1 or not word.isascii()) and not word[0].isdecimal()
     )
 
 
@@ -468,15 +599,16 @@ def _first_places(bags: Sequence[Counter[str]]) -> dict[str, int]:
 
 def _is_vague(text: str) -> bool:
     """Whether its first words point back, or "this" or "these" does anywhere: in one sentence, to what?"""
-    return bool(_POINTS_BACK.search(" ".join(text.split()[:FIRST_WORDS])) or _DEMONSTRATIVE.search(text))
+    return bool(_PRONOUN.search(" ".join(text.split()[:FIRST_WORDS])) or _DEMONSTRATIVE.search(text))
 
 
 def _is_known(text: str, place: int, first_seen: dict[str, int], title: frozenset[str]) -> bool:
-    """Whether it starts with "the" and something that was named in a sentence before: "The climb", "The model"."""
+    """Whether it starts with "the" and something named in a sentence before: "The climb", "The model"."""
     start = text.split()[:3]
     if start[0].lower() != "the" or (len(start) > 2 and start[2] in ("of", "that", "which")):
         return False
-    return any(first_seen.get(word, place) < place and word not in title for word in content_words(" ".join(start)))
+    named = (word for word in content_words(" ".join(start)) if word not in title)
+    return any(first_seen.get(word, place) < place for word in named)
 
 
 def _of_the_matter(every: Sequence[Sentence]) -> Iterator[tuple[Sentence, bool]]:
@@ -521,7 +653,7 @@ def _worth(candidate: Candidate, weights: Weights) -> float:
 
 
 def _off_length(candidate: Candidate) -> float:
-    return min(1.0, abs(candidate.words - 22) / 20)
+    return min(1.0, abs(candidate.words - GOOD_LENGTH) / 20)
 
 
 def _pick(
@@ -551,7 +683,9 @@ def _pick(
         best = max(open_ones)[2]
         picked.append(best)
         total += worth[best][1].words
-        likeness = [max(old, _likeness(one, worth[best][1])) for old, (_, one) in zip(likeness, worth, strict=True)]
+        likeness = [
+            max(old, _likeness(one, worth[best][1])) for old, (_, one) in zip(likeness, worth, strict=True)
+        ]
     return sorted((worth[at][1] for at in picked), key=lambda one: one.place)
 
 
@@ -574,7 +708,7 @@ def _takeaways(candidates: Sequence[Candidate], taken: Sequence[Candidate], most
 def _consequences(candidates: Sequence[Candidate], taken: Sequence[Candidate], most: int) -> list[Candidate]:
     """What the author says should follow, in so many words; one paragraph of it."""
     worth = [(_point(one), one) for one in candidates if _is_clear(one) and _CONSEQUENCE.search(one.text)]
-    return _pick(worth, taken, CONSEQUENCE_SENTENCES if most else 0, (40, 80), _LIST_WEIGHTS)
+    return _pick(worth, taken, CONSEQUENCE_SENTENCES if most else 0, CONSEQUENCE_WORDS, _LIST_WEIGHTS)
 
 
 def _point(candidate: Candidate) -> float:
@@ -597,14 +731,11 @@ def _makes_a_point(candidate: Candidate) -> bool:
 
 
 def _is_clear(candidate: Candidate) -> bool:
-    """Whether it can be an item all by itself: nothing points back, nobody is quoted, no example is being made."""
+    """Whether it can be an item all by itself: nothing points back, nobody is quoted, no example is made."""
     text = candidate.text
-    starts = text.split(maxsplit=1)[0].lower()
+    starts = text.split(maxsplit=1)[0].lower().replace("\u2019", "'")
     return not (
-        candidate.is_vague
-        or _QUOTATION.match(text)
-        or _OF_THE_PIECE.match(text)
-        or starts in ("if", "you", "your", "to", "let", "there")
+        candidate.is_vague or _QUOTATION.match(text) or _OF_THE_PIECE.search(text) or starts in _NO_POINT
     )
 
 

@@ -148,7 +148,7 @@ def send(handler: Handler, status: int, body: bytes, headers: Mapping[str, str] 
     handler.wfile.write(body)
 
 
-def message(text: str, stop_reason: str = "end_turn", **changes: Any) -> bytes:
+def message(text: str, stop_reason: str | None = "end_turn", **changes: Any) -> bytes:
     """The body of a message with this text."""
     body = {
         "id": "msg_test",
@@ -168,7 +168,7 @@ def message(text: str, stop_reason: str = "end_turn", **changes: Any) -> bytes:
     return json.dumps({**body, **changes}).encode()
 
 
-def says(text: str, stop_reason: str = "end_turn", **changes: Any) -> Behaviour:
+def says(text: str, stop_reason: str | None = "end_turn", **changes: Any) -> Behaviour:
     """Answer with this text."""
     return lambda handler, _: send(handler, 200, message(text, stop_reason, **changes))
 

@@ -391,7 +391,8 @@ def test_a_redirect_to_a_private_address_is_refused(world: World, serve: Serve, 
 )
 def test_a_redirect_to_no_plain_web_address_is_an_error(world: World, serve: Serve, location: str) -> None:
     server = serve(reply(status="302 Found", location=location))
-    assert failure(world.door(server), "http://public.example.com/").reason in ("refused", "bad_answer", "down")
+    error = failure(world.door(server), "http://public.example.com/")
+    assert error.reason in ("refused", "bad_answer", "down")
     assert len(server.requests) == 1 and world.dialled == [(PUBLIC, 80)]
 
 

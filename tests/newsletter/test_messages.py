@@ -54,7 +54,7 @@ def test_text_comes_before_html_and_both_arrive_as_they_were() -> None:
     parsed = _parsed(_compose())
     kinds = [part.get_content_type() for part in parsed.iter_parts()]
     assert kinds == ["text/plain", "text/html"]
-    text, html = (part.get_content().replace("\r\n", "\n") for part in parsed.iter_parts())  # type: ignore[union-attr]
+    text, html = (part.get_content().replace("\r\n", "\n") for part in parsed.iter_parts())
     assert text.strip() == RENDERED.text(READER).strip()
     assert html.strip() == RENDERED.html(READER).strip()
 

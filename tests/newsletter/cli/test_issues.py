@@ -1,0 +1,70 @@
+"""`newsletter issues`: the owner's word on a draft."""
+
+from __future__ import annotations
+
+from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.makers import DAY
+
+NOW = ("--now", DAY.isoformat())
+
+
+def _pieces(owner: Owner) -> list[int]:
+    return [piece["piece"] for piece in owner("issues", "show", "1", "--json").json["pieces"]]
+
+
+def test_show_why_prints_every_candidate_with_the_parts_of_its_score(owner: Owner) -> None:
+    owner("build", *NOW)
+    out = owner("issues", "show", "1", "--why").out
+    assert "Chosen" in out and "Left out" in out
+    assert out.count("relevance:") == 8
+
+
+def test_a_dropped_piece_leaves_and_the_next_one_moves_up(owner: Owner) -> None:
+    owner("build", *NOW)
+    first = _pieces(owner)
+    assert owner("issues", "drop", "1", str(first[0]), *NOW).code == 0
+    after = _pieces(owner)
+    assert first[0] not in after and len(after) == len(first)
+
+
+def test_a_pinned_piece_comes_in_and_first(owner: Owner) -> None:
+    owner("build", *NOW)
+    left = owner("issues", "show", "1", "--why", "--json").json["selection"]["left_out"][0]["piece"]
+    owner("issues", "pin", "1", str(left), *NOW)
+    assert _pieces(owner)[0] == left
+
+
+def test_a_ruling_survives_the_next_build(owner: Owner) -> None:
+    owner("build", *NOW)
+    dropped = _pieces(owner)[0]
+    owner("issues", "drop", "1", str(dropped), *NOW)
+    owner("build", *NOW)
+    assert dropped not in _pieces(owner)
+
+
+def test_a_rejected_draft_frees_its_pieces_for_the_next_one(owner: Owner) -> None:
+    owner("build", *NOW)
+    first = _pieces(owner)
+    assert owner("issues", "reject", "1").code == 0
+    built = owner("build", "--json", *NOW).json
+    assert built["issue"] == 2
+    assert [piece["piece"] for piece in built["pieces"]] == first
+
+
+def test_dropping_too_many_leaves_no_issue_and_says_why(owner: Owner) -> None:
+    owner.site.feed("/one.xml", [owner.site.item(n) for n in range(1, 4)])
+    owner("build", *NOW)
+    run = owner("issues", "drop", "1", "1", *NOW)
+    assert run.code == 0 and "No issue: 2 of 3 candidates are worth sending" in run.out
+
+
+def test_what_is_out_can_be_changed_no_more(owner: Owner) -> None:
+    owner("send", "--yes", *NOW)
+    for words in (("drop", "1", "1"), ("reject", "1"), ("rebuild", "1")):
+        run = owner("issues", *words, *NOW)
+        assert run.code == 2 and run.err.count("\n") == 1
+
+
+def test_without_any_issue_list_says_what_makes_one(owner: Owner) -> None:
+    owner("fetch", *NOW)
+    assert "`newsletter build` makes a draft" in owner("issues", "list").out

@@ -1,0 +1,704 @@
+"""The mail itself: whatever the pieces say, it is whole, safe, small, readable, and nobody else's."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from newsletter.rendering import (
+    COLUMNS,
+    LONGEST_READER,
+    SUBJECT_LENGTH,
+    Masthead,
+    Palette,
+    Reader,
+    RenderedEdition,
+    Renderer,
+    RenderingError,
+    Theme,
+    columns_of,
+    shortened,
+    templates_folder,
+    web_link,
+    wrap,
+)
+from newsletter.values import (
+    Claim,
+    Edition,
+    Issue,
+    IssuePiece,
+    Section,
+    SectionShape,
+    Summary,
+    SummaryKind,
+    TextOrigin,
+)
+from tests.newsletter import makers
+
+MASTHEAD = Masthead(
+    name="AI Research Digest",
+    base_url="https://newsletter.example.com/",
+    tagline="The few pieces worth your time.",
+    postal_address="Example Newsletter\n1 Example Street",
+    topic_names={"safety": "Safety", "evaluations": "Evaluations"},
+)
+READER = Reader(
+    "ada@example.com",
+    "https://newsletter.example.com/u/ada",
+    "https://newsletter.example.com/p/ada",
+    "you follow safety",
+)
+RENDERER = Renderer(MASTHEAD)
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+NASTY = (
+    "w" * 200,
+    "مرحبا بالعالم",
+    "דוח מחקר",
+    "完全な要約" * 30,
+    "👩‍🔬🧪🇩🇪",
+    "“quotes” 'single' \"double\"",
+    "]]>",
+    "{{ reader.address }}",
+    "{% raw %}",
+    "{# gone? #}",
+    "{because}",
+    "{0}",
+    "%(name)s",
+    "<mj-text>",
+    "</mj-section>",
+    "<mj-include path='x' />",
+    "<script>alert(1)</script>",
+    "<!-- gone? -->",
+    "<![endif]-->",
+    "<b>&amp;",
+    "&nbsp;",
+    "&lt;",
+    "javascript:alert(1)",
+    "a\u0301\u0302" * 50,
+    "https://example.com/" + "long/" * 40,
+    "From here",
+    ".",
+    "-- ",
+)
+"""Words that have broken mails: too long, from right to left, or looking like our code."""
+
+
+@dataclass
+class Element:
+    """An element of the parsed mail with the text directly and indirectly in it."""
+
+    tag: str
+    attributes: dict[str, str]
+    text: str = ""
+
+
+@dataclass
+class Page(HTMLParser):
+    """A mail as parsed; ``faults`` are tags that do not match up."""
+
+    elements: list[Element] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    _open: list[Element] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        self.faults += [f"{tag} has {name} twice" for name in set(names) if names.count(name) > 1]
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._open and self._open[-1].tag == tag:
+            self._open.pop()
+        else:
+            self.faults.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element.text += data
+
+    def handle_comment(self, data: str) -> None:
+        self.comments.append(data)
+
+    def all(self, *tags: str) -> list[Element]:
+        return [element for element in self.elements if element.tag in tags]
+
+    def one(self, tag: str) -> Element:
+        (element,) = self.all(tag)
+        return element
+
+    @property
+    def links(self) -> list[str]:
+        return [element.attributes["href"] for element in self.all("a")]
+
+    @property
+    def shown(self) -> str:
+        """The text that a reader sees."""
+        return next(element for element in self.elements if element.attributes.get("role") == "main").text
+
+
+def parse(markup: str) -> Page:
+    page = Page()
+    page.feed(markup)
+    page.close()
+    page.faults += [f"<{element.tag}> stays open" for element in page._open]
+    return page
+
+
+def entry(number: int = 1, **changes: object) -> IssuePiece:
+    return IssuePiece(makers.piece(number, **changes), digest(), ("safety",))
+
+
+def digest(words: int = 120, seed: int = 1) -> Summary:
+    """A summary with all four sections, of about so many words."""
+
+    def section(key: str, heading: str, share: float, **more: bool) -> Section:
+        text = makers.prose(max(1, int(words * share)), seed).replace("\n\n", " ")
+        return Section(key, heading, SectionShape.PROSE, ((Claim(text),),), **more)
+
+    takeaways = tuple((Claim(makers.prose(max(1, words // 12), seed + n)),) for n in range(3))
+    sections = (
+        section("summary", "", 0.35),
+        section("why_it_matters", "Why it matters", 0.2),
+        section("build", "What you can build with this", 0.2, is_suggestion=True),
+        Section("takeaways", "Key takeaways", SectionShape.LIST, takeaways),
+    )
+    return Summary(SummaryKind.DIGEST, sections, "claude", "model-1")
+
+
+def issue(*entries: IssuePiece) -> Issue:
+    return makers.issue(*(entries or tuple(entry(number) for number in (1, 2, 3))), number=12)
+
+
+def rendered(*entries: IssuePiece, renderer: Renderer = RENDERER) -> RenderedEdition:
+    made = issue(*entries)
+    return renderer.edition(Edition(made, made.pieces))
+
+
+def saying(text: str) -> IssuePiece:
+    """A piece whose every text is this one."""
+    claims = ((Claim(text),), (Claim(f"{text} {text}"),))
+    sections = (
+        Section("summary", "", SectionShape.PROSE, claims),
+        Section("build", text, SectionShape.PROSE, claims, is_suggestion=True),
+        Section("takeaways", text, SectionShape.LIST, claims),
+    )
+    made = makers.piece(1, title=text, url=text, authors=(text,), source=replace(makers.FORUM, name=text))
+    return IssuePiece(made, Summary(SummaryKind.DIGEST, sections, "claude", text), ("safety",))
+
+
+def cleaned(text: str) -> str:
+    """The text as it may arrive: no control characters, white space as single spaces."""
+    return " ".join(re.sub(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffe\uffff]", "", text).split())
+
+
+def nasty_texts() -> st.SearchStrategy[str]:
+    words = st.one_of(st.sampled_from(NASTY), st.text(min_size=1, max_size=30))
+    return st.lists(words, min_size=1, max_size=6).map(" ".join)
+
+
+def words_of(text: str) -> list[str]:
+    return [word for word in re.findall(r"\w+", text) if len(word) > 1]
+
+
+def long_lines(text: str) -> list[str]:
+    """Lines that are too long, but for a URL alone."""
+    too_long = (line for line in text.splitlines() if columns_of(line) > COLUMNS)
+    return [line for line in too_long if not web_link(line)]
+
+
+# What every mail keeps, whatever its pieces say
+
+
+@settings(max_examples=60, deadline=None)
+@given(nasty_texts())
+@example(" ".join(NASTY))
+def test_whatever_a_piece_says_the_mail_is_well_formed_and_says_it_verbatim(text: str) -> None:
+    edition = rendered(saying(text), entry(2))
+    page = parse(edition.html(READER))
+    assert page.faults == []
+    assert "<mj-" not in edition.html(READER)
+    if cleaned(text):
+        assert cleaned(text) in [cleaned(item.text) for item in page.all("li")]
+    assert page.one("title").text == edition.subject
+    assert not page.all("script", "img", "iframe", "form", "object")
+
+
+@settings(max_examples=60, deadline=None)
+@given(nasty_texts(), nasty_texts())
+@example(" ".join(NASTY), "x")
+def test_no_line_of_the_text_is_over_72_columns_for_any_reader(text: str, because: str) -> None:
+    edition = rendered(saying(text))
+    for reader in (READER, LONGEST_READER, replace(READER, because=because)):
+        assert long_lines(edition.text(reader)) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(nasty_texts(), nasty_texts())
+def test_what_a_reader_brings_is_escaped_and_never_read_as_a_template(because: str, address: str) -> None:
+    page = parse(rendered().html(replace(READER, because=because, address=address)))
+    assert page.faults == []
+    shown = " ".join(page.shown.split())
+    for value in (because, address):
+        assert cleaned(value) in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "data:text/html,x",
+        "//example.com/",
+        "/relative",
+        "mailto:a@example.com",
+        "https://",
+        "https://[half",
+        'https://example.com/"onclick="x',
+        "https://example.com/a b",
+        "java\nscript:alert(1)",
+        "",
+    ],
+)
+def test_an_address_that_is_not_on_the_web_is_no_link(url: str) -> None:
+    edition = rendered(entry(1, url=url))
+    page = parse(edition.html(READER))
+    assert web_link(url) == ""
+    assert {urlsplit(link).scheme for link in page.links} == {"https"}
+    assert not any("Read the piece" in element.text for element in page.all("a"))
+    assert "Read the piece" not in edition.text(READER)
+
+
+def test_a_link_with_quotes_and_ampersands_arrives_as_it_is() -> None:
+    url = "https://example.com/?a=1&b='2'&amp;c=%22#x"
+    edition = rendered(entry(1, url=url))
+    assert url in parse(edition.html(READER)).links
+    assert url in edition.text(READER).splitlines()
+
+
+def test_nothing_of_one_reader_is_in_the_mail_of_another() -> None:
+    edition = rendered()
+    readers = [
+        Reader(
+            f"reader{n}x@example.com",
+            f"https://example.com/u/token{n}x",
+            f"https://example.com/p/wish{n}x",
+            f"you follow thing{n}x",
+        )
+        for n in range(50)
+    ]
+    marks = re.compile(r"(?:reader|token|wish|thing)\d+x")
+    for n, reader in enumerate(readers):
+        wanted = {f"reader{n}x", f"token{n}x", f"wish{n}x", f"thing{n}x"}
+        assert set(marks.findall(edition.html(reader))) == wanted
+        assert set(marks.findall(edition.text(reader))) == wanted
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    first, second = rendered(), Renderer(MASTHEAD).edition(Edition(issue(), issue().pieces))
+    assert first == second
+    assert first.html(READER) == second.html(READER)
+    assert first.text(READER) == second.text(READER)
+
+
+def test_a_mail_asks_no_server_for_anything() -> None:
+    markup = rendered().html(READER)
+    page = parse(markup)
+    loading = {"src", "srcset", "background", "poster", "data", "ping", "action"}
+    assert not [element for element in page.elements if loading & set(element.attributes)]
+    assert not page.all("link", "img", "script", "iframe")
+    assert not re.search(r"url\(|@import|@font-face", markup)
+
+
+# Structure, for those who listen or have no styles
+
+
+def test_headings_are_in_order() -> None:
+    headings = [element.tag for element in parse(rendered().html(READER)).all("h1", "h2", "h3", "h4")]
+    assert headings[0] == "h1"
+    assert headings.count("h1") == 1
+    assert all(int(after[1]) - int(before[1]) <= 1 for before, after in pairwise(headings))
+
+
+def test_every_table_is_for_layout_alone() -> None:
+    markup = rendered().html(READER)
+    page = parse(markup)
+    hidden = [element for comment in page.comments for element in re.findall(r"<table[^>]*>", comment)]
+    assert {element.attributes.get("role") for element in page.all("table")} == {"presentation"}
+    assert all('role="presentation"' in table for table in hidden)
+
+
+def test_the_mail_names_its_language_direction_and_main_part() -> None:
+    page = parse(rendered().html(READER))
+    assert page.one("html").attributes["lang"] == "en"
+    assert page.one("html").attributes["dir"] == "ltr"
+    assert sum(element.attributes.get("role") == "main" for element in page.elements) == 1
+    schemes = [
+        e.attributes["content"] for e in page.all("meta") if e.attributes.get("name") == "color-scheme"
+    ]
+    assert schemes == ["light dark"]
+
+
+def test_a_text_from_right_to_left_is_isolated_and_no_other() -> None:
+    page = parse(rendered(saying("مرحبا بالعالم"), entry(2)).html(READER))
+    isolated = [element for element in page.elements if element.attributes.get("dir") == "auto"]
+    assert isolated
+    assert all("مرحبا" in element.text for element in isolated)
+    assert not [element for element in isolated if element.tag == "li"]
+    assert not [e for e in parse(rendered().html(READER)).elements if e.attributes.get("dir") == "auto"]
+
+
+def test_words_stay_apart_without_styles() -> None:
+    shown = parse(rendered().html(READER)).shown
+    assert re.search(r"AI Research Digest\s+29 May 2026", shown)
+    assert re.search(r"Our suggestion\s+What you can build", shown)
+    assert re.search(r"1\.\s+Finding number 1", shown)
+
+
+# The two parts say the same
+
+
+def test_the_text_has_the_words_of_the_html() -> None:
+    entries = (
+        entry(1),
+        excerpts(2),
+        IssuePiece(makers.piece(3, origin=TextOrigin.ABSTRACT), digest(), ("safety",)),
+    )
+    edition = rendered(*entries)
+    wanted = Counter(words_of(parse(edition.html(READER)).shown))
+    missing = wanted - Counter(words_of(edition.text(READER)))
+    assert missing.total() <= 0.05 * wanted.total()
+
+
+def test_the_text_has_the_links_of_the_html_and_no_other() -> None:
+    edition = rendered()
+    assert set(re.findall(r"https?://\S+", edition.text(READER))) == set(parse(edition.html(READER)).links)
+
+
+def test_the_links_lead_to_the_pieces_the_web_issue_and_the_ways_out() -> None:
+    made = issue()
+    edition = RENDERER.edition(Edition(made, made.pieces[1:]))
+    web = "https://newsletter.example.com"
+    assert set(parse(edition.html(READER)).links) == {
+        f"{web}/issues",
+        f"{web}/issues/12",
+        f"{web}/issues/12#piece-2",
+        f"{web}/issues/12#piece-3",
+        "https://forum.example.com/posts/2",
+        "https://forum.example.com/posts/3",
+        READER.preferences_url,
+        READER.unsubscribe_url,
+    }
+
+
+# What is in a mail
+
+
+def excerpts(number: int) -> IssuePiece:
+    section = Section("summary", "", SectionShape.PROSE, ((Claim("A sentence of the author."),),))
+    made = Summary(SummaryKind.EXCERPTS, (section,), "excerpts")
+    return IssuePiece(makers.piece(number), made, ("evaluations",))
+
+
+def test_a_mail_has_every_element_of_an_issue() -> None:
+    text = parse(rendered(entry(1, source=makers.MAGAZINE), excerpts(2)).html(READER)).shown
+    for element in (
+        "AI Research Digest",
+        "29 May 2026",
+        "2 pieces selected from The Magazine, The Forum",
+        "min read",
+        "Safety\u00a0· Evaluations",
+        "Generated automatically by model-1",
+        "The Magazine\u00a0· Ada Example\u00a0· 28 May 2026\u00a0· 1 min",
+        "Why it matters",
+        "Our suggestion",
+        "What you can build with this",
+        "Key takeaways",
+        "Read the piece at The Magazine",
+        "3 min in full",
+        "All issues",
+        "View in browser",
+        "You get this mail because you follow safety.",
+        "It was sent to ada@example.com.",
+        "Change what you get",
+        "Unsubscribe",
+        "1 Example Street",
+        "written by model-1, a language model",
+    ):
+        assert element in text
+
+
+def test_the_takeaways_come_first_and_then_the_summary_has_a_heading() -> None:
+    headings = [element.text.strip() for element in parse(rendered(entry()).html(READER)).all("h3")]
+    assert headings == [
+        "Key takeaways",
+        "Summary",
+        "Why it matters",
+        "Our suggestion\nWhat you can build with this",
+    ]
+
+
+def test_an_excerpt_is_marked_as_one_and_quoted() -> None:
+    edition = rendered(excerpts(1))
+    page = parse(edition.html(READER))
+    assert "Excerpts: the author's own sentences, chosen automatically." in page.shown
+    assert page.one("blockquote").text.strip() == "A sentence of the author."
+    assert "> A sentence of the author." in edition.text(READER).splitlines()
+    assert "Generated automatically, without a language model" in page.shown
+    assert "model-1" not in page.shown
+
+
+def test_an_abstract_is_marked_as_one() -> None:
+    abstract = IssuePiece(makers.piece(1, origin=TextOrigin.ABSTRACT), digest())
+    assert "Abstract only" in rendered(abstract).text(READER)
+    assert "in full" not in rendered(abstract).text(READER)
+    assert "Abstract only" not in rendered(entry()).text(READER)
+
+
+def test_an_empty_section_is_not_shown() -> None:
+    empty = Section("why_it_matters", "Why it matters", SectionShape.PROSE, ((Claim("  "),),))
+    one = entry()
+    entry_with_gap = replace(one, summary=replace(one.summary, sections=(one.summary.sections[0], empty)))
+    assert "Why it matters" not in rendered(entry_with_gap).text(READER)
+
+
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [(1, "A0 ·"), (2, "A0 and A1 ·"), (4, "A0, A1, A2 and A3 ·"), (9, "A0, A1, A2 and 6 others ·")],
+)
+def test_authors_are_named_and_many_are_counted(count: int, names: str) -> None:
+    authors = tuple(f"A{n}" for n in range(count))
+    assert names in " ".join(rendered(entry(1, authors=authors)).text(READER).split())
+
+
+def test_a_date_is_that_of_the_newsletters_time_zone() -> None:
+    late = entry(1, published=dt.datetime(2026, 5, 28, 23, 30, tzinfo=dt.UTC))
+    berlin = Renderer(replace(MASTHEAD, time_zone="Europe/Berlin"))
+    assert "· 28 May 2026 ·" in rendered(late).text(READER)
+    assert "· 29 May 2026 ·" in rendered(late, renderer=berlin).text(READER)
+
+
+def test_a_piece_without_date_and_authors_has_no_gaps() -> None:
+    assert "\nThe Forum · 1 min\n" in rendered(entry(1, published=None, authors=())).text(READER)
+
+
+def test_a_title_without_the_newsletters_name_stands_whole() -> None:
+    made = replace(issue(), title="Special issue")
+    page = parse(RENDERER.edition(Edition(made, made.pieces)).html(READER))
+    assert page.one("h1").text == "Special issue"
+    assert "AI Research Digest" in page.shown
+
+
+# Subject and preheader
+
+
+def test_the_subject_leads_with_the_first_piece_and_ends_with_the_title() -> None:
+    edition = rendered()
+    assert edition.subject == "Finding number 1 about some models · AI Research Digest — 29 May 2026"
+    long = rendered(entry(1, title="A very long title " * 20))
+    assert long.subject.endswith("… · AI Research Digest — 29 May 2026")
+    assert len(long.subject) <= SUBJECT_LENGTH
+
+
+def test_the_preheader_names_the_other_pieces_and_hides_what_follows() -> None:
+    edition = rendered()
+    assert edition.preheader.startswith("2 min read. Also: Finding number 2")
+    hidden = next(
+        e for e in parse(edition.html(READER)).elements if "display:none" in e.attributes.get("style", "")
+    )
+    assert hidden.text.startswith(edition.preheader)
+    assert hidden.text.removeprefix(edition.preheader).strip("\u034f\u200c\u00a0") == ""
+    assert len(hidden.text) > 200
+
+
+def test_the_preheader_of_a_single_piece_says_what_is_in_it() -> None:
+    edition = rendered(excerpts(1))
+    assert edition.preheader == "1 min read. A sentence of the author."
+
+
+# Sizes
+
+
+def test_fifteen_pieces_of_300_words_stay_under_90_000_bytes_for_any_reader() -> None:
+    entries = [IssuePiece(makers.piece(n), digest(words=300, seed=n), ("safety",)) for n in range(1, 16)]
+    edition = rendered(*entries)
+    assert edition.size < 90_000
+    assert edition.size == len(edition.html(LONGEST_READER).encode())
+    assert edition.size >= len(edition.html(READER).encode())
+
+
+# Looks
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rrggbb`` (WCAG 2.2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("palette", [Theme().light, Theme().dark], ids=["light", "dark"])
+def test_every_colour_of_text_stands_out(palette: Palette) -> None:
+    for text in (palette.ink, palette.muted, palette.accent, palette.ours):
+        assert contrast(text, palette.paper) >= 4.5
+        assert contrast(text, palette.tint) >= 4.5
+
+
+def test_a_theme_changes_the_colours_and_fonts() -> None:
+    theme = Theme(light=replace(Theme().light, accent="#123456"), display_font="Palatino, serif")
+    markup = rendered(renderer=Renderer(MASTHEAD, theme=theme)).html(READER)
+    assert "#123456" in markup
+    assert Theme().light.accent not in markup
+    assert "Palatino, serif" in markup
+
+
+# Templates, words and pages
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Iterator[Path]:
+    """A template folder of the owner's."""
+    (tmp_path / "email").mkdir()
+    (tmp_path / "words").mkdir()
+    (tmp_path / "pages").mkdir()
+    yield tmp_path
+
+
+def test_an_owners_template_stands_in_for_ours_file_by_file(owned: Path) -> None:
+    (owned / "email" / "issue.txt").write_text(
+        "Only {{ issue.title }}\n{{ reader.unsubscribe_url }}\n", "utf-8"
+    )
+    edition = rendered(renderer=Renderer(MASTHEAD, owned))
+    assert edition.text(READER) == f"Only {issue().title}\n{READER.unsubscribe_url}\n"
+    assert edition.html(READER) == rendered().html(READER)
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("<mjml><mj-body><mj-section><mj-column><mj-text>", "email/issue.mjml is no MJML"),
+        ("<mjml><mj-body><mj-raw><mj-nothing></mj-nothing></mj-raw></mj-body></mjml>", "mj-nothing"),
+        ("{% if %}", "email/issue.mjml:1"),
+        ("{{ nothing_of_that_name }}", "nothing_of_that_name"),
+        ('{% extends "email/absent.mjml" %}', "email/absent.mjml"),
+    ],
+)
+def test_a_broken_template_is_named(owned: Path, template: str, complaint: str) -> None:
+    (owned / "email" / "issue.mjml").write_text(template, "utf-8")
+    with pytest.raises(RenderingError, match=re.escape(complaint)):
+        rendered(renderer=Renderer(MASTHEAD, owned))
+
+
+def test_a_language_without_fixed_texts_is_refused_with_the_mend() -> None:
+    with pytest.raises(RenderingError, match=r"'xx'.*words/xx\.toml"):
+        Renderer(replace(MASTHEAD, language="xx"))
+
+
+def test_a_region_uses_the_texts_of_its_language() -> None:
+    page = parse(rendered(renderer=Renderer(replace(MASTHEAD, language="en-GB"))).html(READER))
+    assert page.one("html").attributes["lang"] == "en-GB"
+
+
+def test_a_language_of_the_owners_sets_texts_dates_and_direction(owned: Path) -> None:
+    ours = (templates_folder() / "words" / "en.toml").read_text("utf-8")
+    theirs = ours.replace('direction = "ltr"', 'direction = "rtl"').replace("Unsubscribe", "בטל")
+    (owned / "words" / "he.toml").write_text(theirs.replace("{day} {month}", "{day}. {month}"), "utf-8")
+    edition = rendered(renderer=Renderer(replace(MASTHEAD, language="he"), owned))
+    page = parse(edition.html(READER))
+    assert page.one("html").attributes["dir"] == "rtl"
+    assert "בטל" in page.shown
+    assert "28. May 2026" in edition.text(READER)
+    texts = [
+        e.attributes["style"] for e in page.all("div") if "line-height:1.58" in e.attributes.get("style", "")
+    ]
+    assert texts
+    assert all("text-align:right" in style for style in texts)
+
+
+def test_a_missing_text_is_named(owned: Path) -> None:
+    (owned / "words" / "en.toml").write_text('direction = "ltr"\n', "utf-8")
+    with pytest.raises(RenderingError, match="has no `"):
+        rendered(renderer=Renderer(MASTHEAD, owned))
+
+
+def test_a_page_is_rendered_from_its_template_and_escaped(owned: Path) -> None:
+    (owned / "pages" / "hello.html").write_text("<p>{{ masthead.name }}: {{ word }}</p>", "utf-8")
+    page = Renderer(MASTHEAD, owned).page("hello.html", word="<b>")
+    assert page == "<p>AI Research Digest: &lt;b&gt;</p>"
+
+
+@pytest.mark.parametrize("url", ["javascript:x", "", "https://example.com/a\nb"])
+def test_a_reader_with_a_link_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not an http or https address"):
+        replace(READER, unsubscribe_url=url)
+
+
+# Wrapping and shortening
+
+
+@given(nasty_texts())
+def test_wrapping_keeps_every_character_and_72_columns(text: str) -> None:
+    wrapped = wrap(text)
+    assert long_lines(wrapped) == []
+    assert "".join(wrapped.split()) == "".join(text.split())
+
+
+@given(nasty_texts(), st.sampled_from([("* ", "  "), ("> ", "> "), ("12. ", "    ")]))
+def test_lines_begin_as_told_but_for_long_urls(text: str, begins: tuple[str, str]) -> None:
+    first, *rest = wrap(text, *begins).splitlines()
+    assert first.startswith(begins[0].rstrip()) or web_link(first)
+    assert all(line.startswith(begins[1]) or web_link(line) for line in rest)
+    assert long_lines(wrap(text, *begins)) == []
+
+
+def test_a_long_url_stands_whole_on_a_line_of_its_own() -> None:
+    url = "https://example.com/" + "a" * 90
+    assert wrap(f"see {url} there").splitlines() == ["see", url, "there"]
+    assert wrap(url, "* ", "  ").splitlines() == ["*", url]
+
+
+def test_a_wide_character_counts_two_columns() -> None:
+    assert columns_of("要約") == 4
+    lines = wrap("要" * 40).splitlines()
+    assert len(lines) == 2
+    assert all(columns_of(line) <= COLUMNS for line in lines)
+
+
+def test_a_long_word_is_not_broken_within_a_character() -> None:
+    lines = wrap("e\u0301" * 60).splitlines()
+    assert len(lines) > 1
+    assert not any(line.startswith("\u0301") for line in lines)
+
+
+@given(st.text(max_size=200), st.integers(min_value=2, max_value=60))
+def test_a_shortened_text_is_short_and_begins_like_the_whole(text: str, length: int) -> None:
+    short = shortened(text, length)
+    assert len(short) <= length
+    assert text.startswith(short.removesuffix("…"))
