@@ -46,7 +46,7 @@ STOP_WORDS = _set(
 _NEVER_LAST = _set(
     """
     e.g eg i.e ie cf vs viz resp approx ca incl esp dr mr mrs ms mx prof mt capt sgt
-    fig figs eq eqs eqn eqns dept univ bzw z.b d.h u.a o.ä vgl sog ggf evtl hrsg p.ex mme mlle sra
+    fig figs eq eqs eqn eqns dept univ abb bzw z.b d.h u.a o.ä vgl sog ggf evtl hrsg p.ex mme mlle sra
     """
 )
 """Abbreviations that something always follows."""
@@ -60,7 +60,8 @@ _ONLY_BEFORE_A_NUMBER = _set(
 _SOMETIMES_LAST = _set(
     """
     al etc inc ltd co corp llc jr sr ph.d phd m.d b.a m.a u.s u.k u.n e.u u.s.a d.c a.m p.m a.d b.c
-    a.k.a est min max gen gov sen rep rev hon lt st hr jan feb mar apr jun jul aug sep sept oct nov dec usw usf
+    a.k.a est min max gen gov sen rep rev hon lt st hr usw usf
+    jan feb mar apr jun jul aug sep sept oct nov dec
     """
 )
 """Abbreviations that may end a sentence."""
@@ -197,7 +198,7 @@ def _singular(word: str) -> str:
     word = word.removesuffix("'s")
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "ias")):
         return word[:-1]
     return word
 

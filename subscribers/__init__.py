@@ -22,6 +22,13 @@ from subscribers.audience import (
     left_with_none,
     mailable,
 )
+from subscribers.consent import forget_networks
+from subscribers.consent import of as consents_of
+from subscribers.exports import write as export_people
+from subscribers.imports import NotAList, Problem, Progress
+from subscribers.imports import Plan as ImportPlan
+from subscribers.imports import Report as ImportReport
+from subscribers.imports import run as import_people
 from subscribers.people import (
     Addition,
     AddressTaken,
@@ -68,14 +75,19 @@ __all__ = [
     "Format",
     "Frequency",
     "Group",
+    "ImportPlan",
+    "ImportReport",
     "InvalidAddress",
     "InvalidName",
     "InvalidPreference",
     "Kind",
     "Lifter",
+    "NotAList",
     "NotAllowed",
     "Outcome",
     "Preferences",
+    "Problem",
+    "Progress",
     "Purpose",
     "State",
     "Subscriber",
@@ -88,12 +100,16 @@ __all__ = [
     "audience_counts",
     "change_address",
     "confirm",
+    "consents_of",
     "erase",
+    "export_people",
     "find",
     "follows_of",
+    "forget_networks",
     "get",
     "groups",
     "identity",
+    "import_people",
     "in_audience",
     "is_left_with_none",
     "left_with_none",

@@ -219,11 +219,12 @@ def _guessed(sample: list[list[str]], columns: dict[str, int]) -> _Layout:
 
 
 def _batches(sheet: Spreadsheet, layout: _Layout) -> Iterator[list[Record]]:
-    records = sheet.records()
-    if layout.has_header:
-        next(records, None)
+    header_is_next = layout.has_header
     batch: list[Record] = []
-    for record in records:
+    for record in sheet.records():
+        if header_is_next and not record.trouble:
+            header_is_next = False
+            continue
         batch.append(record)
         if len(batch) == BATCH:
             yield batch

@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,8 @@ MOST_JOINED = 20
 """A cell in quotes may hold this many lines."""
 
 _CHUNK = 262_144
+_HEAD = 4096
+_SAMPLE = 200
 _DELIMITERS = (",", ";", "\t")
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s,;@]+@[^\s,;@]+")
@@ -56,10 +59,10 @@ class Spreadsheet:
         self.size = path.stat().st_size
         self.bytes_read = 0
         with path.open("rb") as file:
-            head = file.read(LONGEST_LINE)
+            head = file.read(_HEAD)
         self.is_archive = head.startswith(b"PK\x03\x04")
         self.encoding, self._mark = _encoding_of(head)
-        texts = self._first_texts(head)
+        texts = self._first_texts()
         self.delimiter, self._skips_first = _delimiter_of(texts)
         rows = (_lenient(text, self.delimiter) for text in texts[self._skips_first :])
         self.sample = [row for row in rows if any(row)]
@@ -73,19 +76,10 @@ class Spreadsheet:
             width = len(self.sample[0]) if self.sample else 1
             yield from _records(lines, self.delimiter, width)
 
-    def _first_texts(self, head: bytes) -> list[str]:
-        lines = list(_lines([self._as_utf8(head)]))
-        if len(head) == LONGEST_LINE and len(lines) > 1:
-            lines.pop()  # cut off in its middle
-        return [_decode(line) for line in lines if line is not None][:200]
-
-    def _as_utf8(self, head: bytes) -> bytes:
-        head = head[self._mark :]
-        return (
-            head
-            if self.encoding == "utf-8"
-            else head.decode(self.encoding, "replace").encode("utf-8", "replace")
-        )
+    def _first_texts(self) -> list[str]:
+        with self._path.open("rb") as file:
+            texts = (text for _, text in self._texts(file) if text is not None)
+            return list(islice(texts, _SAMPLE))
 
     def _texts(self, file: BinaryIO) -> Iterator[Line]:
         for number, line in enumerate(_lines(self._chunks(file)), 1):

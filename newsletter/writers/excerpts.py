@@ -118,7 +118,7 @@ _DANGLING_PHRASES = _phrases(
     even (?:so|then|if so|worse|better|more)|if (?:so|not)
     more (?:specifically|precisely|concretely|importantly|generally|broadly|formally)
     to (?:do so|this end|that end|be clear|illustrate|see|recap|begin|start)
-    similar(?:ly)? to|one (?:such|way|could|might)
+    similar(?:ly)? to|one (?:such|way|could|might)|there (?:the|an?|we|i|you|he|she|it|they|this)|what remains
     (?:if|when|once|while|although|though|since|unless|as|because|because of) {_BACK}
     (?:for|with|by|from|on|of|to|in|at|after) {_BACK}
     (?:before|given|despite|under|using|without|among|beyond|unlike) {_BACK}
@@ -132,7 +132,12 @@ _DANGLING_PHRASES = _phrases(
 # Words that point at something: before, in this sentence or another, or on the page.
 
 _PRONOUN = _phrases("they|them|their|its?|he|she|him|his|her|the (?:former|latter|same)")
-_DEMONSTRATIVE = _phrases(rf"(?:this|these|those|such) (?!(?:as|an?|that|who|which|{_WORK})\b)\S+")
+_DEMONSTRATIVE = _phrases(
+    rf"""
+    (?:this|these|those|such) (?!(?:as|an?|of|that|who|which|{_WORK})\b)\S+
+    (?:these|those|either)(?=[,.;:)])
+    """
+)
 _SHOWN = (
     _one_of(
         r"""

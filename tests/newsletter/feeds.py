@@ -46,7 +46,9 @@ class Publisher:
         document = f'<?xml version="1.0"?><rss version="2.0"><channel><title>Feed {path}</title>{text}</channel></rss>'
         self.answers[path] = Answer(document.encode())
 
-    def item(self, number: int, *, words: int = 600, days_ago: float = 1, title: str = "", now: dt.datetime = DAY) -> str:
+    def item(
+        self, number: int, *, words: int = 600, days_ago: float = 1, title: str = "", now: dt.datetime = DAY
+    ) -> str:
         """One RSS item with a text of so many words."""
         body = "".join(f"<p>{html.escape(p)}</p>" for p in _article(words, number).split("\n\n"))
         date = format_datetime(now - dt.timedelta(days=days_ago))

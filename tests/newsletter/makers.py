@@ -50,17 +50,26 @@ def piece(number: int = 1, **changes: object) -> Piece:
     return Piece(**{**given, **changes})  # type: ignore[arg-type]  # a test names the fields it changes
 
 
-def appraisal(number: int, score: float, *, topics: tuple[str, ...] = (), refusal: str = "", **changes: object) -> Appraisal:
+def appraisal(
+    number: int, score: float, *, topics: tuple[str, ...] = (), refusal: str = "", **changes: object
+) -> Appraisal:
     """A candidate with that score."""
     return Appraisal(piece(number, **changes), DAY, topics, (Part("made", score, "by the test"),), refusal)
 
 
 def summary(*, words: int = 120, kind: SummaryKind = SummaryKind.DIGEST, **changes: object) -> Summary:
     """A summary with an opening of so many words and two takeaways."""
-    opening = tuple(Claim(sentence, (sentence,)) for sentence in prose(words, words).replace("\n\n", " ").split(". "))
+    opening = tuple(
+        Claim(sentence, (sentence,)) for sentence in prose(words, words).replace("\n\n", " ").split(". ")
+    )
     sections = (
         Section("summary", "", SectionShape.PROSE, (opening,)),
-        Section("takeaways", "Key takeaways", SectionShape.LIST, ((Claim("One holds."),), (Claim("Two does too."),))),
+        Section(
+            "takeaways",
+            "Key takeaways",
+            SectionShape.LIST,
+            ((Claim("One holds."),), (Claim("Two does too."),)),
+        ),
     )
     given: dict[str, object] = {"kind": kind, "sections": sections, "writer": "claude", "model": "model-1"}
     return Summary(**{**given, **changes})  # type: ignore[arg-type]  # a test names the fields it changes

@@ -45,13 +45,25 @@ def test_the_database_has_a_name_of_its_own_in_the_environment(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[selection]\nmin_peices = 3\n", "newsletter.toml:2: unknown key `selection.min_peices`; did you mean `selection.min_pieces`?"),
+        (
+            "[selection]\nmin_peices = 3\n",
+            "newsletter.toml:2: unknown key `selection.min_peices`; did you mean `selection.min_pieces`?",
+        ),
         ("[selectoin]\n", "newsletter.toml:1: unknown key `selectoin`; did you mean `selection`?"),
-        ("[newsletter]\nmin_pieces = 3\n", "newsletter.toml:2: unknown key `newsletter.min_pieces`; did you mean `selection.min_pieces`?"),
+        (
+            "[newsletter]\nmin_pieces = 3\n",
+            "newsletter.toml:2: unknown key `newsletter.min_pieces`; did you mean `selection.min_pieces`?",
+        ),
         ("[selection\n", "newsletter.toml:1: not TOML"),
         ("\n[selection]\nmin_pieces = 9\n", "min_pieces (9) is more than max_pieces (5)"),
-        ("[newsletter]\ntime_zone = 'Mars/Base'\n", "newsletter.toml:2: `newsletter.time_zone`: 'Mars/Base' is no IANA time zone"),
-        ("[[sources]]\nname='a'\nurl='http://a.example'\n[[sources]]\nname='b'\nurl='ftp://b'\n", "newsletter.toml:6: `sources.url`"),
+        (
+            "[newsletter]\ntime_zone = 'Mars/Base'\n",
+            "newsletter.toml:2: `newsletter.time_zone`: 'Mars/Base' is no IANA time zone",
+        ),
+        (
+            "[[sources]]\nname='a'\nurl='http://a.example'\n[[sources]]\nname='b'\nurl='ftp://b'\n",
+            "newsletter.toml:6: `sources.url`",
+        ),
         ("[[sources]]\nname='a'\n", "newsletter.toml:1: `sources.url` is missing; add it"),
         ("[fetching]\nallow = ['localhost']\n", "newsletter.toml:2: `fetching.allow`"),
         ("[selection]\nmax_pieces = 'many'\n", "newsletter.toml:2: `selection.max_pieces`"),
@@ -62,8 +74,12 @@ def test_a_mistake_is_named_with_its_line_and_its_mend(tmp_path: Path, text: str
 
 
 def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path) -> None:
-    assert _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PIECES="x").startswith("NEWSLETTER_SELECTION__MAX_PIECES: ")
-    assert "did you mean `selection.max_pieces`" in _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PEICES="3")
+    assert _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PIECES="x").startswith(
+        "NEWSLETTER_SELECTION__MAX_PIECES: "
+    )
+    assert "did you mean `selection.max_pieces`" in _problem(
+        tmp_path, "", NEWSLETTER_SELECTION__MAX_PEICES="3"
+    )
 
 
 def test_two_sources_with_one_address_are_refused(tmp_path: Path) -> None:
@@ -92,7 +108,9 @@ def test_secrets_come_from_a_file_that_only_its_owner_reads(tmp_path: Path) -> N
     assert "chmod 600" in _problem(tmp_path, "")
 
 
-@pytest.mark.parametrize(("line", "said"), [("ANTHROPIC_KEY=x", "did you mean ANTHROPIC_API_KEY?"), ("nonsense", "not NAME=value")])
+@pytest.mark.parametrize(
+    ("line", "said"), [("ANTHROPIC_KEY=x", "did you mean ANTHROPIC_API_KEY?"), ("nonsense", "not NAME=value")]
+)
 def test_a_mistake_in_the_secrets_is_named_without_its_value(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "secrets.env").write_text(f"{line}\n")
     (tmp_path / "secrets.env").chmod(0o600)
@@ -115,7 +133,11 @@ def test_what_init_writes_means_the_defaults() -> None:
 
 
 def test_every_key_of_what_init_writes_can_be_taken_out_of_its_comment() -> None:
-    bare = "\n".join(line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in starting_file().splitlines() if not line.startswith("# ") or " = " in line)
+    bare = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line
+        for line in starting_file().splitlines()
+        if not line.startswith("# ") or " = " in line
+    )
     assert Config.model_validate(tomllib.loads(bare)) == Config()
 
 

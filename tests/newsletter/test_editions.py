@@ -40,7 +40,9 @@ def test_a_removed_topic_selects_nothing_and_is_said() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.frozensets(st.sampled_from(TOPICS))), unique=True))
-def test_every_group_gets_an_edition_or_a_reason_and_pieces_keep_their_order(groups: list[frozenset[str] | None]) -> None:
+def test_every_group_gets_an_edition_or_a_reason_and_pieces_keep_their_order(
+    groups: list[frozenset[str] | None],
+) -> None:
     for follows, given in assign(ISSUE, groups, TOPICS).items():
         assert bool(given.edition) != bool(given.reason)
         if given.edition:

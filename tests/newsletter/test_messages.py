@@ -24,10 +24,14 @@ READER = Reader(
     because="you follow everything",
 )
 MADE = issue()
-RENDERED = Renderer(Masthead("AI Research Digest", "https://n.example.com")).edition(Edition(MADE, MADE.pieces))
+RENDERED = Renderer(Masthead("AI Research Digest", "https://n.example.com")).edition(
+    Edition(MADE, MADE.pieces)
+)
 
 
-def _compose(*, reader: Reader = READER, sender: Sender = SENDER, text_only: bool = False, key: str = "1-1") -> Message:
+def _compose(
+    *, reader: Reader = READER, sender: Sender = SENDER, text_only: bool = False, key: str = "1-1"
+) -> Message:
     return compose(RENDERED, reader, sender, key=key, issue=1, date=DAY, text_only=text_only)
 
 
@@ -100,6 +104,9 @@ def test_any_name_in_from_stays_one_mailbox_or_is_refused(name: str) -> None:
     assert parsed["Bcc"] is None
 
 
-@pytest.mark.parametrize(("name", "slug"), [("AI Research Digest", "ai-research-digest"), ("Ü!", "newsletter"), ("---", "newsletter")])
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("AI Research Digest", "ai-research-digest"), ("Ü!", "newsletter"), ("---", "newsletter")],
+)
 def test_a_list_id_is_made_of_plain_letters(name: str, slug: str) -> None:
     assert list_id_of(name, "example.com") == f"{slug}.example.com"

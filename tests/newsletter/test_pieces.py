@@ -33,15 +33,26 @@ def test_spellings_of_one_address_are_one(url: str) -> None:
 
 
 def test_a_parameter_that_chooses_the_page_stays_in_any_order() -> None:
-    assert canonical_url("https://a.example/?p=7&x=1") == canonical_url("https://a.example/?x=1&p=7") == "a.example?p=7&x=1"
+    assert (
+        canonical_url("https://a.example/?p=7&x=1")
+        == canonical_url("https://a.example/?x=1&p=7")
+        == "a.example?p=7&x=1"
+    )
 
 
-@pytest.mark.parametrize("url", ["https://[broken/x", "https://a.example:notaport/", "", "not a url", "https://a.example:99999/"])
+@pytest.mark.parametrize(
+    "url", ["https://[broken/x", "https://a.example:notaport/", "", "not a url", "https://a.example:99999/"]
+)
 def test_a_broken_address_still_names_its_piece(url: str) -> None:
     assert isinstance(canonical_url(url), str)
 
 
-@given(st.from_regex(r"https?://(www\.)?[a-z]{1,8}\.example(:\d{2,4})?(/[A-Za-z0-9%._-]{0,8}){0,3}(\?[a-z]{1,6}=[A-Za-z0-9 +%&=]{0,9})?", fullmatch=True))
+@given(
+    st.from_regex(
+        r"https?://(www\.)?[a-z]{1,8}\.example(:\d{2,4})?(/[A-Za-z0-9%._-]{0,8}){0,3}(\?[a-z]{1,6}=[A-Za-z0-9 +%&=]{0,9})?",
+        fullmatch=True,
+    )
+)
 def test_the_canonical_form_is_its_own_canonical_form(url: str) -> None:
     once = canonical_url(url)
     assert canonical_url(once) == once
@@ -113,7 +124,12 @@ def test_likeness_is_near_the_share_of_common_shingles() -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("Agents, Part I", "Agents, Part II"), ("Agents (1/3)", "Agents (2/3)"), ("Review of 2024", "Review of 2025"), ("Part one", "Part two")],
+    [
+        ("Agents, Part I", "Agents, Part II"),
+        ("Agents (1/3)", "Agents (2/3)"),
+        ("Review of 2024", "Review of 2025"),
+        ("Part one", "Part two"),
+    ],
 )
 def test_parts_of_a_series_count_differently(one: str, other: str) -> None:
     assert ordinals(one) != ordinals(other)
@@ -149,7 +165,14 @@ def test_the_links_of_a_known_piece_grow(store: Store) -> None:
 
 def test_a_near_duplicate_in_another_source_merges_and_is_found_again(store: Store) -> None:
     first = piece(1)
-    twin = piece(2, source=MAGAZINE, url="https://magazine.example.org/x", guid="m1", title=first.title, text=first.text + " A last word.")
+    twin = piece(
+        2,
+        source=MAGAZINE,
+        url="https://magazine.example.org/x",
+        guid="m1",
+        title=first.title,
+        text=first.text + " A last word.",
+    )
     _store(store, first)
     merged = _store(store, twin)
     assert [(new.title, old.id) for new, old in merged.merged] == [(first.title, 1)]
@@ -158,19 +181,31 @@ def test_a_near_duplicate_in_another_source_merges_and_is_found_again(store: Sto
 
 def test_two_parts_with_much_text_in_common_stay_two(store: Store) -> None:
     text = prose(600, 9)
-    result = _store(store, piece(1, title="Agents, Part I", text=text), piece(2, title="Agents, Part II", text=text + prose(60, 10)))
+    result = _store(
+        store,
+        piece(1, title="Agents, Part I", text=text),
+        piece(2, title="Agents, Part II", text=text + prose(60, 10)),
+    )
     assert len(result.new) == 2
 
 
 def test_the_same_title_and_author_in_another_source_is_one_piece(store: Store) -> None:
     _store(store, piece(1, title="What sparse probes can and cannot see"))
-    other = piece(2, source=MAGAZINE, title="What Sparse Probes Can and Cannot See", text=prose(80, 5), origin=TextOrigin.DESCRIPTION)
+    other = piece(
+        2,
+        source=MAGAZINE,
+        title="What Sparse Probes Can and Cannot See",
+        text=prose(80, 5),
+        origin=TextOrigin.DESCRIPTION,
+    )
     assert len(_store(store, other).merged) == 1
 
 
 def test_the_same_title_by_somebody_else_is_another_piece(store: Store) -> None:
     _store(store, piece(1, title="What sparse probes can and cannot see"))
-    other = piece(2, title="What sparse probes can and cannot see", authors=("Grace Other",), text=prose(600, 5))
+    other = piece(
+        2, title="What sparse probes can and cannot see", authors=("Grace Other",), text=prose(600, 5)
+    )
     assert len(_store(store, other).new) == 1
 
 
@@ -187,7 +222,9 @@ def test_candidates_are_what_no_issue_has_published(store: Store) -> None:
     with store.write() as session:
         from newsletter.store.tables import IssueRow
 
-        session.add(IssueRow(date=DAY.date(), title="x", state="frozen", input_hash="", created_at=DAY, selection={}))
+        session.add(
+            IssueRow(date=DAY.date(), title="x", state="frozen", input_hash="", created_at=DAY, selection={})
+        )
         session.flush()
         session.add(PublicationRow(piece_id=1, issue_id=1))
     with store.read() as session:
@@ -203,7 +240,14 @@ def test_a_piece_that_reaches_us_late_is_a_candidate(store: Store) -> None:
 def test_a_candidate_names_the_other_sources_that_carry_it(store: Store) -> None:
     first = piece(1)
     _store(store, first)
-    _store(store, replace(piece(2, source=MAGAZINE, url="https://magazine.example.org/x", guid="m1"), text=first.text, title=first.title))
+    _store(
+        store,
+        replace(
+            piece(2, source=MAGAZINE, url="https://magazine.example.org/x", guid="m1"),
+            text=first.text,
+            title=first.title,
+        ),
+    )
     with store.read() as session:
         assert [c.also_in for c in pieces.candidates(session, DAY, 30)] == [("The Magazine",)]
 

@@ -1,4 +1,5 @@
-"""What every provider promises. It runs over all files of the folder: a new provider brings its loopback peer here."""
+"""What every provider promises. It runs over all files of the folder: a new provider brings its loopback peer
+here."""
 
 from __future__ import annotations
 
@@ -18,8 +19,14 @@ MAKERS: dict[str, Make] = {"files": lambda folder: Files(folder / "outbox")}
 
 
 def _message(number: int) -> Message:
-    headers = (("From", "digest@example.com"), ("To", f"r{number}@example.com"), ("Subject", f"Issue {number}"))
-    return Message(f"1-{number}", f"r{number}@example.com", headers, f"Text {number}\n", f"<p>HTML {number}</p>")
+    headers = (
+        ("From", "digest@example.com"),
+        ("To", f"r{number}@example.com"),
+        ("Subject", f"Issue {number}"),
+    )
+    return Message(
+        f"1-{number}", f"r{number}@example.com", headers, f"Text {number}\n", f"<p>HTML {number}</p>"
+    )
 
 
 def test_every_provider_is_held_to_this_contract() -> None:

@@ -16,7 +16,9 @@ from tests.newsletter.makers import DAY, FORUM, piece, prose
 
 PROBES = Topic("probes", "Probes", keywords=("probe", "linear probes"))
 EVALS = Topic("evals", "Evaluations", keywords=("evaluation", "benchmark"))
-BRIEF = Brief("Careful evaluations and probes of language models, with negative results.", (PROBES, EVALS), 30)
+BRIEF = Brief(
+    "Careful evaluations and probes of language models, with negative results.", (PROBES, EVALS), 30
+)
 
 
 def _appraise(one: Piece, **given: Any) -> Appraisal:
@@ -37,21 +39,32 @@ def test_a_piece_on_the_owners_topics_is_worth_more() -> None:
 
 def test_a_long_piece_is_worth_more_than_a_fragment() -> None:
     fragment = piece(text=prose(80), origin=TextOrigin.DESCRIPTION)
-    assert _appraise(piece(text=prose(2000))).score > _appraise(piece(text=prose(400))).score > _appraise(fragment).score
+    assert (
+        _appraise(piece(text=prose(2000))).score
+        > _appraise(piece(text=prose(400))).score
+        > _appraise(fragment).score
+    )
 
 
 def test_evidence_counts() -> None:
-    with_results = piece(text=prose(500) + "\n\n" + "We found an accuracy of 81% over 5 seeds; the baseline failed. " * 6)
+    with_results = piece(
+        text=prose(500) + "\n\n" + "We found an accuracy of 81% over 5 seeds; the baseline failed. " * 6
+    )
     assert _appraise(with_results).score > _appraise(piece(text=prose(560))).score
 
 
 def test_a_short_notice_is_worth_little() -> None:
-    notice = piece(text="Register now for our meetup on evaluation. Early-bird tickets with a promo code. " * 6)
+    notice = piece(
+        text="Register now for our meetup on evaluation. Early-bird tickets with a promo code. " * 6
+    )
     assert _appraise(notice).score < 2
 
 
 def test_a_long_article_that_mentions_tickets_once_stays_worth_reading() -> None:
-    plain, mention = piece(text=prose(2000)), piece(text=prose(2000) + "\n\nThe tickets of the support desk were the data.")
+    plain, mention = (
+        piece(text=prose(2000)),
+        piece(text=prose(2000) + "\n\nThe tickets of the support desk were the data."),
+    )
     assert _appraise(plain).score - _appraise(mention).score < 0.5
 
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
 import subscribers
+
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: how fast the machine is just now is no property of ours."""
 
 NOW = dt.datetime(2026, 5, 4, 7, 0, tzinfo=dt.UTC)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subscribers.addresses import InvalidAddress, identity, parse
+from tests.subscribers.conftest import steady
 
 LOCAL = st.text(st.sampled_from("abzAZ09!#$%&'*+/=?^_`{|}~-."), min_size=1, max_size=70)
 ANY_LOCAL = st.one_of(LOCAL, st.text(min_size=1, max_size=12))
@@ -109,6 +110,7 @@ def test_what_is_no_address_is_refused_in_one_line(address: str) -> None:
     assert reason.isprintable()
 
 
+@steady
 @given(ANY_LOCAL, DOMAIN)
 def test_an_identity_is_its_own_identity_and_in_normal_form(local: str, domain: str) -> None:
     found = identity_or_none(f"{local}@{domain}")
@@ -119,12 +121,14 @@ def test_an_identity_is_its_own_identity_and_in_normal_form(local: str, domain: 
         assert len(found.rpartition("@")[0]) <= 64
 
 
+@steady
 @given(LOCAL, DOMAIN)
 def test_upper_and_lower_case_are_one_person(local: str, domain: str) -> None:
     if domain.isascii():
         assert identity_or_none(f"{local}@{domain}".upper()) == identity_or_none(f"{local}@{domain}".lower())
 
 
+@steady
 @given(ANY_LOCAL, DOMAIN)
 def test_we_accept_what_email_validator_accepts_but_for_long_local_parts(local: str, domain: str) -> None:
     address = f"{local}@{domain}".strip(" ")

@@ -12,22 +12,25 @@ from sqlalchemy.orm import Session
 from subscribers import preferences
 from subscribers.preferences import InvalidPreference, Preferences
 from subscribers.tables import Format, Frequency
-from tests.subscribers.conftest import NOW, added
+from tests.subscribers.conftest import NOW, added, steady
 
 TOPICS = st.frozensets(st.from_regex(r"\A[a-z0-9][a-z0-9-]{0,39}\Z"), max_size=8)
 
 
+@steady
 @given(st.none() | TOPICS)
 def test_topics_come_back_from_their_column(topics: frozenset[str] | None) -> None:
     assert preferences.topics_of(preferences.follows_of(topics)) == topics
 
 
+@steady
 @given(TOPICS)
 def test_equal_sets_are_equal_text(topics: frozenset[str]) -> None:
     again = frozenset(sorted(topics, reverse=True))
     assert preferences.follows_of(again) == preferences.follows_of(topics)
 
 
+@steady
 @given(TOPICS, TOPICS, TOPICS)
 def test_choosing_changes_what_the_page_shows_and_keeps_the_rest(
     old: frozenset[str], known: frozenset[str], ticked: frozenset[str]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subscribers.spreadsheets import LONGEST_LINE, MOST_JOINED, Spreadsheet
+from tests.subscribers.conftest import steady
 
 ROWS = [["email", "name"], ["ann@example.com", "Ann"], ["bob@example.com", "Bob"]]
 CELL = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=12)
@@ -62,6 +63,7 @@ def test_commas_inside_cells_do_not_hide_semicolons(tmp_path: Path) -> None:
     assert sheet_of(tmp_path, content).delimiter == ";"
 
 
+@steady
 @given(
     st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=5),
     st.sampled_from([",", ";", "\t"]),
@@ -122,6 +124,7 @@ def test_rows_with_nothing_in_them_are_no_rows(tmp_path: Path) -> None:
     assert sheet.bytes_read == sheet.size == len(content)
 
 
+@steady
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_without_a_crash(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     sheet = sheet_of(tmp_path_factory.mktemp("any"), content)

@@ -44,7 +44,7 @@ def test_a_naive_datetime_is_refused(session: Session) -> None:
 def test_the_database_refuses_a_word_that_we_do_not_know(session: Session, column: str) -> None:
     added(session, "ann@example.com")
     with pytest.raises(IntegrityError, match=f"ck_subscriber_{column}"):
-        session.execute(text(f"UPDATE subscriber SET {column} = 'sometimes'"))
+        session.execute(text(f"UPDATE subscriber SET {column} = 'odd'"))
 
 
 def test_the_database_refuses_a_second_row_for_an_identity(session: Session) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subscribers.tokens import LIFETIMES, Purpose, TokenError, Tokens, Trouble, Value, split_keys
-from tests.subscribers.conftest import NOW
+from tests.subscribers.conftest import NOW, steady
 
 KEY, OLD_KEY = "k" * 32, "o" * 32
 ALPHABET = string.ascii_letters + string.digits + "-_.=+/ ~%\n\x00é"
@@ -32,6 +32,7 @@ def trouble_of(tokens: Tokens, purpose: Purpose, token: str) -> Trouble | None:
     return None
 
 
+@steady
 @given(st.sampled_from(list(Purpose)), VALUES)
 def test_a_token_gives_back_its_values_to_its_purpose_alone(purpose: Purpose, values: list[Value]) -> None:
     now = NOW if purpose in LIFETIMES else None
@@ -72,6 +73,7 @@ def mutated(dice: random.Random, token: str) -> str:
     return changed
 
 
+@steady
 @given(st.integers(0, 10**9), st.integers(0, 21))
 def test_no_other_spelling_of_a_signature_is_accepted(number: int, place: int) -> None:
     token = TOKENS.sign(Purpose.UNSUBSCRIBE, number)
@@ -80,6 +82,7 @@ def test_no_other_spelling_of_a_signature_is_accepted(number: int, place: int) -
     assert all(trouble_of(TOKENS, Purpose.UNSUBSCRIBE, other) is not None for other in others)
 
 
+@steady
 @given(st.text(max_size=300))
 def test_any_text_is_refused_without_a_crash(text: str) -> None:
     assert trouble_of(TOKENS, Purpose.PREFERENCES, text) in (Trouble.MALFORMED, Trouble.FORGED)

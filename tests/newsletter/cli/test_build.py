@@ -1,0 +1,68 @@
+"""`newsletter build`: a draft for today, or the reason why there is none."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.feeds import Answer
+from tests.newsletter.makers import DAY
+
+NOW = ("--now", DAY.isoformat())
+
+
+def test_it_fetches_selects_writes_and_composes(owner: Owner) -> None:
+    run = owner("build", "--json", *NOW)
+    assert run.code == 0
+    assert run.json["title"] == "AI Research Digest \N{EM DASH} 29 May 2026"
+    assert len(run.json["pieces"]) == 5
+    assert all(piece["why"] for piece in run.json["pieces"])
+
+
+def test_a_second_build_of_the_same_inputs_changes_nothing(owner: Owner) -> None:
+    owner("build", *NOW)
+    before = owner.database.read_bytes()
+    run = owner("build", "--json", *NOW)
+    assert run.json["changed"] is False
+    assert owner.database.read_bytes() == before
+
+
+def test_sources_that_were_asked_within_the_hour_are_not_asked_again(owner: Owner) -> None:
+    owner("fetch", *NOW)
+    owner("build", "--now", (DAY + dt.timedelta(minutes=59)).isoformat())
+    assert len(owner.site.asked) == 1
+    owner("build", "--now", (DAY + dt.timedelta(minutes=61)).isoformat())
+    assert len(owner.site.asked) == 2
+
+
+def test_too_few_pieces_make_no_issue_and_the_reason_is_said(owner: Owner) -> None:
+    owner.site.feed("/one.xml", [owner.site.item(1)])
+    run = owner("build", *NOW)
+    assert (run.code, run.out.splitlines()[-1]) == (0, "No issue: 1 of 1 candidates is worth sending, and an issue has at least 3.")
+
+
+def test_when_no_source_can_be_read_the_caller_may_try_later(owner: Owner) -> None:
+    owner.site.answers["/one.xml"] = Answer(b"no", 500)
+    run = owner("build", *NOW)
+    assert run.code == 75 and "none of 1 sources could be read" in run.err
+
+
+def test_a_source_that_fails_is_said_and_the_draft_is_made_from_the_others(owner: Owner) -> None:
+    owner.configure("/one.xml", "/bad.xml", extra="[selection]\nmax_per_source = 5")
+    run = owner("build", *NOW)
+    assert run.code == 0 and run.err.startswith("Source /bad.xml: ")
+    assert "Draft 1: " in run.out
+
+
+def test_without_fetching_no_socket_is_needed(owner: Owner) -> None:
+    owner("fetch", *NOW)
+    asked = len(owner.site.asked)
+    owner("build", "--no-fetch", "--now", (DAY + dt.timedelta(days=2)).isoformat())
+    assert len(owner.site.asked) == asked
+
+
+def test_claude_without_a_key_is_a_configuration_error_with_the_mend(owner: Owner) -> None:
+    text = (owner.folder / "newsletter.toml").read_text().replace('writer = "excerpts"', 'writer = "claude"')
+    (owner.folder / "newsletter.toml").write_text(text)
+    run = owner("build", *NOW)
+    assert run.code == 3 and "ANTHROPIC_API_KEY is not set" in run.err
