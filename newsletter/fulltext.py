@@ -105,6 +105,8 @@ _NEARLY_ALL = 0.95
 _DECLARED = 0.7
 """A ``main`` or ``article`` with this share of the located words bounds the article: its page says so."""
 _SHORTEST_MATCH = 5
+_LONG_BLOCK = 10
+"""Words from which a block is taken for prose on a page where nothing was located."""
 _MOST_ELEMENTS = 50_000
 """No article comes near it, and trafilatura takes 20 s for 300,000."""
 _SAME_TEXT = 0.3
@@ -157,7 +159,8 @@ def _decode(page: bytes, charset: str) -> str:
     """The characters of a page.
 
     A byte order mark decides. Then UTF-8 does when the bytes are valid in it beyond ASCII, which never
-    happens by accident, while headers and metas are often wrong. Then the header's ``charset``, then the page's own.
+    happens by accident, while headers and metas are often wrong. Then the header's ``charset``, then the
+    page's own.
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if page.startswith(mark):
@@ -517,11 +520,11 @@ def _count(text: str | None) -> int:
     return len(text.split()) if text else 0
 
 
-def _elsewhere(root: _Element, *, with_link_blocks: bool) -> set[_Element]:
+def _elsewhere(root: _Element, *, on_page: bool) -> set[_Element]:
     """The elements that are not part of the article, by what their page says of them.
 
-    ``with_link_blocks`` counts blocks that are mostly links among them. The body of a feed has no navigation,
-    and a piece may be a list of links.
+    What holds most of the words is not doubted for its name, nor on a page for being hidden: scripts show it
+    later. A feed has no scripts; nor has it navigation, so there a list of links is text.
     """
     sizes = _sizes(root)
     most = _MOST_OF_IT * sizes[root].own
@@ -531,19 +534,23 @@ def _elsewhere(root: _Element, *, with_link_blocks: bool) -> set[_Element]:
         if element is root or element.tag in ("html", "body"):
             continue
         size = sizes[element]
-        is_named = size.own < most and _is_elsewhere(element)
-        if is_named or (with_link_blocks and size.own < most and _is_link_block(element, size)):
+        is_minor = size.own < most
+        if (is_minor and (_is_named_elsewhere(element) or (on_page and _is_link_block(element, size)))) or (
+            (is_minor or not on_page) and _is_hidden(element)
+        ):
             found.add(element)
             walk.skip_subtree()
     return found
 
 
-def _is_elsewhere(element: _Element) -> bool:
+def _is_hidden(element: _Element) -> bool:
     if element.get("hidden") is not None or element.get("aria-hidden") == "true":
         return True
+    return bool(_HIDDEN_STYLE.search(element.get("style", "")))
+
+
+def _is_named_elsewhere(element: _Element) -> bool:
     if element.tag in _ELSEWHERE_TAGS or element.get("role") in _ELSEWHERE_ROLES:
-        return True
-    if _HIDDEN_STYLE.search(element.get("style", "")):
         return True
     return any(_ELSEWHERE.search(name) and not _THEME_STATE.search(name) for name in _names(element))
 
@@ -577,11 +584,11 @@ def _article(body: _Element, blocks: list[_Block], located: str) -> list[_Block]
     words = _WORD.findall(located)
     runs = set(_runs(words))
     weights = {block: n for block in blocks if (n := _weight(block, runs))}
-    if not words:
-        weights = {block: n for block in blocks if (n := _count(block.text)) >= 2 * _SHORTEST_MATCH}
-    elif sum(weights.values()) < _SAME_TEXT * len(words):
-        # Some pages draw their text by script and carry it in JSON-LD, which trafilatura reads.
-        return _typed(located.replace("\n", "\n\n"))
+    if not words or sum(weights.values()) < _SAME_TEXT * len(words):
+        weights = {block: n for block in blocks if (n := _count(block.text)) >= _LONG_BLOCK}
+        if sum(weights.values()) < len(words):
+            # Some pages draw their text by script and carry it in JSON-LD, which trafilatura reads.
+            return _typed(located.replace("\n", "\n\n"))
     container, is_declared = _container(body, weights)
     span = _span(container, blocks)
     return [b for at, b in enumerate(blocks) if at in span or (b in weights and not is_declared)]
@@ -759,7 +766,7 @@ def light_text(html: str) -> str:
     root = _parse(html)
     if root is None:
         return ""
-    return _joined(_without_feed_lines(_Reader(_elsewhere(root, with_link_blocks=False)).read(root)))
+    return _joined(_without_feed_lines(_Reader(_elsewhere(root, on_page=False)).read(root)))
 
 
 def extract(page: bytes | str, charset: str = "") -> str:
@@ -773,8 +780,13 @@ def extract(page: bytes | str, charset: str = "") -> str:
         return ""
     body = root.find("body")
     body = root if body is None else body
-    blocks = _Reader(_elsewhere(body, with_link_blocks=True)).read(body)
+    blocks = _Reader(_elsewhere(body, on_page=True)).read(body)
     return _joined(_without_ways_out(_article(body, blocks, _locate(root))))
+
+
+def feed_text(body: bytes) -> str:
+    """`light_text` of HTML in UTF-8: what the sandbox hands over are bytes."""
+    return light_text(body.decode("utf-8", "replace"))
 
 
 def is_cut_off(html_or_text: str) -> bool:

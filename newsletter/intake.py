@@ -138,7 +138,7 @@ class Intake:
             text = fulltext.abstract(entry.summary or entry.content)
             return replace(piece, text=text, origin=TextOrigin.ABSTRACT), 0
         body = entry.content or entry.summary
-        text = str(self.sandbox.call("newsletter.fulltext:extract", body.encode())) if body else ""
+        text = str(self.sandbox.call("newsletter.fulltext:feed_text", body.encode("utf-8", "replace"))) if body else ""
         if count_words(text) >= FULL_TEXT_WORDS and not fulltext.is_cut_off(body):
             return replace(piece, text=text, origin=TextOrigin.FEED), 0
         described = replace(piece, text=text, origin=TextOrigin.DESCRIPTION)

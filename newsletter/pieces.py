@@ -284,11 +284,11 @@ def _recent(session: Session, now: dt.datetime) -> list[tuple[Piece, Sequence[in
 
 
 def unread_pages(session: Session, now: dt.datetime, tries: int = 3, days: int = 3) -> list[Piece]:
-    """Pieces of the last days whose page could not be had and may be tried again."""
+    """Pieces first seen before now, in the last days, whose page could not be had and may be tried again."""
     rows = session.exec(
         select(PieceRow)
         .where(PieceRow.note != "", PieceRow.page_tries < tries, PieceRow.origin == TextOrigin.DESCRIPTION.value)
-        .where(col(PieceRow.first_seen) >= now - dt.timedelta(days=days))
+        .where(col(PieceRow.first_seen) >= now - dt.timedelta(days=days), col(PieceRow.first_seen) < now)
         .order_by(col(PieceRow.id))
     )
     return [to_piece(row) for row in rows]

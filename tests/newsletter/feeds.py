@@ -8,7 +8,7 @@ import html
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,7 +91,9 @@ def publisher() -> Iterator[Publisher]:
             self.send_header("Content-Length", "0" if fresh else str(len(answer.body)))
             self.end_headers()
             if not fresh:
-                self.wfile.write(answer.body)
+                # A client that has run out of time hangs up: that is its right.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Stay silent."""

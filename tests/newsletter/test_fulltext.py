@@ -138,7 +138,7 @@ def test_what_stands_around_an_article_is_left_out(shape: str) -> None:
     chrome += [
         "Permalink",
         "¶",
-        "next things",
+        "new things",
         "Next page",
         "old things",
         "Posted on",
@@ -239,7 +239,7 @@ def test_a_page_cut_within_a_character_is_still_utf_8() -> None:
         ("<p>AT&amp;T &lt;b&gt; &eacute;</p>", "AT&T <b> é"),
         ("<ul><li><p>a</p><p>b</p><ul><li>c</li></ul></li></ul>", "- a\n\nb\n\n- c"),
         ("<p>• a<br>• b</p>", "- a\n\n- b"),
-        ("<h3><p>a</p></h3><p>b</p>", "# a\n\nb"),
+        ("<h3><div>a</div></h3><p>b</p>", "# a\n\nb"),
         ("<pre># first\n  x = 1</pre>", "#first x = 1"),
         ("<p>- Yes, she said.</p>", "\u2013 Yes, she said."),
         ("<dl><dt>a</dt><dd>b</dd></dl>", "a\n\nb"),
@@ -276,25 +276,25 @@ def test_light_text_is_left_as_it_is(shape: str) -> None:
 @pytest.mark.parametrize(
     "html",
     [
-        "<script>x()</script><p>kept</p>",
-        "<style>.a { b: c }</style><p>kept</p>",
-        "<p>kept</p><form><input value=x> Your mail <button>Go</button></form>",
-        "<p hidden>x</p><p>kept</p>",
-        '<p style="color: red; display: none">x</p><p>kept</p>',
-        '<p>kept<span aria-hidden="true">x</span></p>',
-        '<p>kept</p><div class="sharedaddy"><p>Share this</p></div>',
-        '<p>kept</p><div class="relatedPosts"><p>Another one</p></div>',
-        '<p>kept</p><br/><br/><a href="https://example.com/posts/x#comments">Discuss</a>',
-        '<p>kept</p><p>The post <a href="x">T</a> appeared first on <a href="y">B</a>.</p>',
-        "Published on July 9, 2026 5:00 PM GMT<br/><br/><p>kept</p>",
-        "<p>kept</p><section class='footnotes'><ol><li>A note</li></ol></section>",
-        "<p>kept</p><img src=x alt=y><iframe src=z>frame</iframe><svg><text>t</text></svg>",
-        "<!-- comment --><p>kept</p><?php echo 1 ?>",
-        "<p>.mjx-chtml {display: inline-block; line-height: 0} .mjx-chtml * {x: y} kept</p>",
+        "<script>x()</script><p>{kept}</p>",
+        "<style>.a { b: c }</style><p>{kept}</p>",
+        "<p>{kept}</p><form><input value=x> Your mail <button>Go</button></form>",
+        "<p hidden>x</p><p>{kept}</p>",
+        '<p style="color: red; display: none">x</p><p>{kept}</p>',
+        '<p>{kept}<span aria-hidden="true">x</span></p>',
+        '<p>{kept}</p><div class="sharedaddy"><p>Share this</p></div>',
+        '<p>{kept}</p><div class="relatedPosts"><p>Another one</p></div>',
+        '<p>{kept}</p><br/><br/><a href="https://example.com/posts/x#comments">Discuss</a>',
+        '<p>{kept}</p><p>The post <a href="x">T</a> appeared first on <a href="y">B</a>.</p>',
+        "Published on July 9, 2026 5:00 PM GMT<br/><br/><p>{kept}</p>",
+        "<p>{kept}</p><section class='footnotes'><ol><li>A note</li></ol></section>",
+        "<p>{kept}</p><img src=x alt=y><iframe src=z>frame</iframe><svg><text>t</text></svg>",
+        "<!-- comment --><p>{kept}</p><?php echo 1 ?>",
+        "<p>.mjx-chtml {display: inline-block; line-height: 0} .mjx-chtml * {x: y} {kept}</p>",
     ],
 )
 def test_what_is_no_text_goes(html: str) -> None:
-    assert light_text(html) == "kept"
+    assert light_text(html.replace("{kept}", PROSE[0])) == PROSE[0]
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_light_text_of_light_text_is_the_same(text: str) -> None:
         b"<b>" * 5_000 + PARAGRAPHS.encode(),
         b"<p " + b" ".join(b"a%d=1" % n for n in range(100_000)) + b">" + PROSE[0].encode(),
         b"<table><tr><td>" * 3_000 + PROSE[0].encode(),
-        b"<p>" + b"<a '\"=" * 20_000 + b"'\">" + PROSE[0].encode(),
+        b"<p>" + b"<a '>" * 20_000 + b"</p>" + PROSE[0].encode(),
     ],
 )
 def test_a_page_made_to_choke_a_parser_still_gives_its_text(page: bytes) -> None:
