@@ -174,13 +174,15 @@ class DeliveryConfig(_Table):
 
 
 class WebConfig(_Table):
-    """Where the public pages are."""
+    """Where the public pages are, and where `newsletter serve` listens for them."""
 
     base_url: str = Field(
         "https://newsletter.example.com",
         pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
         description="Public address of the pages; links in mails start with it.",
     )
+    host: str = Field("127.0.0.1", min_length=1, description="Address that `serve` listens on; a proxy in front brings TLS.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on; 0: any free one.")
 
 
 class DataConfig(_Table):

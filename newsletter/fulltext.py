@@ -105,6 +105,8 @@ _NEARLY_ALL = 0.95
 _DECLARED = 0.7
 """A ``main`` or ``article`` with this share of the located words bounds the article: its page says so."""
 _SHORTEST_MATCH = 5
+_FAR_MORE = 3
+"""So many times the located words in prose that the page shows: what was located is not the article."""
 _LONG_BLOCK = 10
 """Words from which a block is taken for prose on a page where nothing was located."""
 _MOST_ELEMENTS = 50_000
@@ -535,9 +537,9 @@ def _elsewhere(root: _Element, *, on_page: bool) -> set[_Element]:
             continue
         size = sizes[element]
         is_minor = size.own < most
-        if (is_minor and (_is_named_elsewhere(element) or (on_page and _is_link_block(element, size)))) or (
-            (is_minor or not on_page) and _is_hidden(element)
-        ):
+        is_hidden = (is_minor or not on_page) and _is_hidden(element)
+        is_way_elsewhere = is_minor and on_page and _is_link_block(element, size)
+        if is_hidden or is_way_elsewhere or (is_minor and _is_named_elsewhere(element)):
             found.add(element)
             walk.skip_subtree()
     return found
@@ -586,7 +588,7 @@ def _article(body: _Element, blocks: list[_Block], located: str) -> list[_Block]
     weights = {block: n for block in blocks if (n := _weight(block, runs))}
     if not words or sum(weights.values()) < _SAME_TEXT * len(words):
         weights = {block: n for block in blocks if (n := _count(block.text)) >= _LONG_BLOCK}
-        if sum(weights.values()) < len(words):
+        if sum(weights.values()) < _FAR_MORE * len(words):
             # Some pages draw their text by script and carry it in JSON-LD, which trafilatura reads.
             return _typed(located.replace("\n", "\n\n"))
     container, is_declared = _container(body, weights)

@@ -7,21 +7,35 @@ the table of publications makes it impossible to take a piece twice.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import delete, func
+import sqlalchemy
+from sqlalchemy import ColumnElement, Text, and_, cast, delete, func, or_
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from newsletter import pieces, summaries
 from newsletter.problems import Misused
-from newsletter.store.tables import IssuePieceRow, IssueRow, PieceRow, PublicationRow, RulingRow, SummaryRow
-from newsletter.values import Choice, Issue, IssuePiece, Selection
+from newsletter.store.tables import (
+    CorrectionRow,
+    IssuePieceRow,
+    IssueRow,
+    PieceRow,
+    PublicationRow,
+    RulingRow,
+    SummaryRow,
+)
+from newsletter.values import Choice, Issue, IssuePiece, Selection, minutes_of
 
 DRAFT, FROZEN, REJECTED = "draft", "frozen", "rejected"
 DROP, PIN = "drop", "pin"
+NOTE, WITHDRAWN = "note", "withdrawn"
 _MONTHS = (
     "January February March April May June July August September October November December"
 ).split()
@@ -186,3 +200,290 @@ def publish(session: Session, number: int, now: dt.datetime) -> None:
         raise IssueError(
             f"a piece of issue {number} came out in another issue; `newsletter issues rebuild {number}` chooses again"
         ) from error
+
+
+# The archive's view: what is public, what was said of it since, and the ways to find it.
+
+_FEED_NAMES = uuid.UUID("6c5f0a4e-0f0b-4d0e-9d57-3f6f1c1c2b7a")
+"""Ours alone: in it an issue has a name that outlives the address of its page (RFC 9562, 5.5)."""
+_NEWEST_FIRST = (col(IssueRow.date).desc(), col(IssueRow.id).desc())
+_POSITION = col(IssuePieceRow.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What was said of a piece after its issue came out: a note, or that it is withdrawn, note or none."""
+
+    piece_id: int
+    at: dt.datetime
+    kind: str
+    note: str
+
+    @property
+    def is_withdrawal(self) -> bool:
+        """Whether the piece is no longer published by us."""
+        return self.kind == WITHDRAWN
+
+
+@dataclass(frozen=True, slots=True)
+class PublicIssue:
+    """An issue as everyone may read it, with all that was said of it since, oldest first.
+
+    A withdrawn piece keeps its place, and nothing but its title. ``name`` is a URN that never changes.
+    """
+
+    issue: Issue
+    name: str
+    frozen_at: dt.datetime
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def updated(self) -> dt.datetime:
+        """When it last changed."""
+        return max([self.frozen_at, *(correction.at for correction in self.corrections)])
+
+    @property
+    def withdrawn(self) -> frozenset[int]:
+        """Numbers of the pieces that are withdrawn."""
+        return frozenset(correction.piece_id for correction in self.corrections if correction.is_withdrawal)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A public issue as others point to it. ``updated`` is when it last changed."""
+
+    number: int
+    title: str
+    updated: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPiece:
+    """A piece in a list of the archive. ``position`` is its place in the issue, from 1."""
+
+    position: int
+    title: str
+    source: str
+    words: int
+
+    @property
+    def minutes(self) -> int:
+        """Minutes of reading of its summary, at least one."""
+        return minutes_of(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedIssue:
+    """A public issue in a list of the archive, with those of its pieces that the list is about."""
+
+    number: int
+    date: dt.date
+    title: str
+    pieces: tuple[ListedPiece, ...]
+
+    @property
+    def minutes(self) -> int:
+        """Minutes of reading of these pieces, at least one."""
+        return minutes_of(sum(piece.words for piece in self.pieces))
+
+
+def correct(
+    session: Session, number: int, piece_id: int, note: str, withdrawn: bool, now: dt.datetime
+) -> Correction:
+    """Say something of a piece of a public issue, or withdraw it. Mails that are out stay as they are.
+
+    Raises IssueError: the issue is not public, the piece not in it or withdrawn already, or the text missing.
+    """
+    row = row_of(session, number)
+    if row.state != FROZEN:
+        raise IssueError(f"issue {number} is {row.state} and not public; a draft is changed by `issues drop`")
+    if session.get(IssuePieceRow, (number, piece_id)) is None:
+        raise IssueError(
+            f"piece {piece_id} is not in issue {number}; `newsletter issues show {number}` lists its pieces"
+        )
+    text = " ".join(note.split())
+    if not text and not withdrawn:
+        raise IssueError("a correction needs a text; say with --note what was wrong")
+    if withdrawn and _is_withdrawn(session, number, piece_id):
+        raise IssueError(f"piece {piece_id} of issue {number} is withdrawn already; --note alone adds a note")
+    kind = WITHDRAWN if withdrawn else NOTE
+    session.add(CorrectionRow(issue_id=number, piece_id=piece_id, at=now, kind=kind, note=text))
+    session.flush()
+    return Correction(piece_id, now, kind, text)
+
+
+def _is_withdrawn(session: Session, number: int, piece_id: int) -> bool:
+    return any(said.is_withdrawal and said.piece_id == piece_id for said in _said(session, number))
+
+
+def public(session: Session, number: int) -> PublicIssue | None:
+    """An issue as everyone may read it; None for a draft, a rejected one, and an unknown number."""
+    row = session.get(IssueRow, number)
+    if row is None or row.state != FROZEN or row.frozen_at is None:
+        return None
+    name = uuid.uuid5(_FEED_NAMES, f"{row.id} {row.input_hash}").urn
+    whole = PublicIssue(load(session, number), name, row.frozen_at, tuple(_said(session, number)))
+    entries = tuple(
+        replace(entry, summary=replace(entry.summary, sections=()), topics=())
+        if entry.piece.id in whole.withdrawn
+        else entry
+        for entry in whole.issue.pieces
+    )
+    return replace(whole, issue=replace(whole.issue, pieces=entries))
+
+
+def _said(session: Session, number: int) -> list[Correction]:
+    rows = session.exec(
+        select(CorrectionRow).where(CorrectionRow.issue_id == number).order_by(col(CorrectionRow.id))
+    )
+    return [Correction(row.piece_id, row.at, row.kind, row.note) for row in rows]
+
+
+def mentions(session: Session) -> Iterator[Mention]:
+    """Every public issue, newest first, as they are asked for."""
+    said: sqlalchemy.Select[int, dt.datetime] = sqlalchemy.select(
+        col(CorrectionRow.issue_id), func.max(col(CorrectionRow.at)).label("at")
+    )
+    last = said.group_by(col(CorrectionRow.issue_id)).subquery()
+    rows = session.connection().execute(
+        sqlalchemy.select(col(IssueRow.id), col(IssueRow.title), col(IssueRow.frozen_at), last.c.at)
+        .outerjoin(last, last.c.issue_id == col(IssueRow.id))
+        .where(col(IssueRow.state) == FROZEN)
+        .order_by(*_NEWEST_FIRST)
+    )
+    for number, title, frozen_at, corrected_at in rows:
+        yield Mention(number or 0, title, max(filter(None, (frozen_at, corrected_at))))
+
+
+def latest(session: Session) -> Mention | None:
+    """The newest public issue."""
+    return next(mentions(session), None)
+
+
+def neighbours(session: Session, number: int) -> tuple[Mention | None, Mention | None]:
+    """The public issues before and after a public issue: the older one and the newer one."""
+    newer: Mention | None = None
+    found = mentions(session)
+    for mention in found:
+        if mention.number == number:
+            return next(found, None), newer
+        newer = mention
+    return None, None
+
+
+def archive(
+    session: Session, *, before: int | None = None, words: Sequence[str] = (), topic: str = ""
+) -> Iterator[ListedIssue]:
+    """Public issues, newest first, read as they are asked for. Withdrawn pieces are not listed.
+
+    ``before`` begins after the issue of that number. ``words`` and ``topic`` keep the pieces that hold all
+    these words (in title, authors, source, summary or the issue's title, whatever their case) and have that
+    topic, and the issues with any.
+    """
+    found = session.connection().execute(
+        _listing(words, topic).where(*_older_than(session, before)).order_by(*_NEWEST_FIRST, _POSITION)
+    )
+    withdrawn = set(
+        session.exec(
+            select(CorrectionRow.issue_id, CorrectionRow.piece_id).where(CorrectionRow.kind == WITHDRAWN)
+        )
+    )
+    folded = [_folded(word) for word in words]
+    by_issue = itertools.groupby(found, key=lambda row: (row.id, row.date, row.title))
+    for (number, date, title), rows in by_issue:
+        listed = tuple(
+            ListedPiece(row.position, row.piece_title, row.source_name, summaries.from_json(row.body).words)
+            for row in rows
+            if (row.id, row.piece_id) not in withdrawn and _holds(row, folded)
+        )
+        if listed or not (words or topic):
+            yield ListedIssue(number, date, title, listed)
+
+
+def _listing(words: Sequence[str], topic: str) -> sqlalchemy.Select[Any]:
+    """What a list needs of each piece of a public issue; not its text, which is far larger."""
+    return (
+        sqlalchemy.select(
+            col(IssueRow.id),
+            col(IssueRow.date),
+            col(IssueRow.title),
+            _POSITION,
+            col(IssuePieceRow.piece_id),
+            col(PieceRow.title).label("piece_title"),
+            col(PieceRow.source_name),
+            col(PieceRow.authors),
+            col(SummaryRow.body),
+        )
+        .join(IssuePieceRow, col(IssuePieceRow.issue_id) == col(IssueRow.id))
+        .join(PieceRow, col(PieceRow.id) == col(IssuePieceRow.piece_id))
+        .join(SummaryRow, col(SummaryRow.id) == col(IssuePieceRow.summary_id))
+        .where(col(IssueRow.state) == FROZEN, *map(_may_hold, words))
+        .where(*([_has_topic(topic)] if topic else []))
+    )
+
+
+def _has_topic(key: str) -> ColumnElement[bool]:
+    # A key is lower-case ASCII without quotes: its JSON text occurs where the key does and nowhere else.
+    return cast(col(IssuePieceRow.topics), Text).contains(f'"{key}"', autoescape=True)
+
+
+def _may_hold(word: str) -> ColumnElement[bool]:
+    """What the database can tell of a piece and a word: no when its longest run of ASCII is nowhere.
+
+    Summaries are JSON in the database, with escapes and the quotes behind each sentence: `_holds` looks
+    closely.
+    """
+    run = max(re.findall(r"[a-zA-Z0-9]+", word), key=len, default="")
+    columns = (
+        col(IssueRow.title),
+        col(PieceRow.title),
+        col(PieceRow.source_name),
+        cast(col(PieceRow.authors), Text),
+        cast(col(SummaryRow.body), Text),
+    )
+    return or_(*(column.icontains(run, autoescape=True) for column in columns))
+
+
+def _holds(row: Any, folded: Sequence[str]) -> bool:
+    """Whether all these words occur in what readers see of a piece."""
+    if not folded:
+        return True
+    sections = summaries.from_json(row.body).sections
+    texts = [text for section in sections for text in (section.heading, *section.texts)]
+    seen = _folded(" ".join([row.title, row.piece_title, row.source_name, *row.authors, *texts]))
+    return all(word in seen for word in folded)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _older_than(session: Session, number: int | None) -> list[ColumnElement[bool]]:
+    row = session.get(IssueRow, number) if number else None
+    if row is None:
+        return []
+    date, key = col(IssueRow.date), col(IssueRow.id)
+    return [or_(date < row.date, and_(date == row.date, key < number))]
+
+
+def topic_counts(session: Session, since: dt.datetime) -> Counter[str]:
+    """How many pieces of each topic came out since then, withdrawn ones left out, by the topic's key."""
+    gone = sqlalchemy.select(CorrectionRow).where(
+        col(CorrectionRow.issue_id) == col(IssuePieceRow.issue_id),
+        col(CorrectionRow.piece_id) == col(IssuePieceRow.piece_id),
+        col(CorrectionRow.kind) == WITHDRAWN,
+    )
+    found = session.exec(
+        select(IssuePieceRow.topics)
+        .join(IssueRow, col(IssueRow.id) == col(IssuePieceRow.issue_id))
+        .where(IssueRow.state == FROZEN, col(IssueRow.frozen_at) >= since, ~gone.exists())
+    )
+    return Counter(topic for topics in found for topic in topics)
+
+
+def piece_title(session: Session, piece_id: int) -> str | None:
+    """The title of a piece that came out; None when it did not, or is withdrawn."""
+    published, row = session.get(PublicationRow, piece_id), session.get(PieceRow, piece_id)
+    if published is None or row is None:
+        return None
+    return None if _is_withdrawn(session, published.issue_id, piece_id) else row.title

@@ -7,7 +7,9 @@ filled in is ever read as a template again, so text that looks like a placeholde
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hashlib
 import html
 import re
 import secrets
@@ -200,8 +202,8 @@ class RenderedEdition:
 
     def _sentences(self, reader: Reader) -> dict[str, str]:
         return {
-            "reason": self.reason.fill({"because": _line(reader.because)}),
-            "sent_to": self.sent_to.fill({"address": _line(reader.address)}),
+            "reason": self.reason.fill({"because": one_line(reader.because)}),
+            "sent_to": self.sent_to.fill({"address": one_line(reader.address)}),
             "preferences_url": reader.preferences_url,
             "unsubscribe_url": reader.unsubscribe_url,
         }
@@ -236,6 +238,10 @@ class Phrases:
         """Names as the language lists them: "A, B and C"."""
         *first, last = names
         return self("and", first=self("comma").join(first), last=last) if first else last
+
+    def month(self, day: dt.date) -> str:
+        """The month of a date as the language writes it: "May 2026"."""
+        return self("month", month=self._value("months")[day.month - 1], year=day.year)
 
     @property
     def direction(self) -> str:
@@ -308,6 +314,16 @@ class IssueView:
     all_link: str
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An edition laid out as values for templates: texts cleaned, links checked, dates in words."""
+
+    issue: IssueView
+    pieces: tuple[PieceView, ...]
+    subject: str
+    preheader: str
+
+
 class Renderer:
     """Renders the mails and pages of one newsletter.
 
@@ -327,26 +343,46 @@ class Renderer:
 
         Raises RenderingError when a template is at fault; the text names it.
         """
-        composed = _Composer(self._masthead, self._say).compose(edition)
-        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url"), repr(composed))
-        values = composed | {"reader": holes}
+        layout = self.layout(edition)
+        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url"), repr(layout))
+        values = {item.name: getattr(layout, item.name) for item in fields(layout)} | {"reader": holes}
         markup = self._render("email/issue.mjml", **values)
         return RenderedEdition(
-            subject=composed["subject"],
-            preheader=composed["preheader"],
+            subject=layout.subject,
+            preheader=layout.preheader,
             html_form=_split(_compile(markup), holes),
             text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
             reason=self._say.form("reason", "because"),
             sent_to=self._say.form("sent_to", "address"),
         )
 
+    def layout(self, edition: Edition) -> Layout:
+        """What the mail says of an edition, for a page that says the same."""
+        return _Composer(self._masthead, self._say).compose(edition)
+
+    def title_parts(self, title: str) -> tuple[str, str]:
+        """An issue's title as the newsletter's name, empty when it does not start with it, and the rest."""
+        return _title_parts(one_line(title), self._masthead.name)
+
     def page(self, name: str, **values: Any) -> str:
-        """Render a page: a file of `templates/pages`, with these values beside masthead, theme and texts."""
+        """Render a page: a file of `templates/pages`, with these values beside masthead, theme and texts.
+
+        Every value is escaped, in the XML files too.
+        """
         return self._render(f"pages/{name}", **values)
+
+    def style_source(self) -> str:
+        """The pages' style sheet as a Content-Security-Policy allows it: ``'sha256-...'`` (CSP 3, 2.3.1).
+
+        A hash and not a nonce: a page and its 304 must carry the same one.
+        """
+        digest = hashlib.sha256(self.page("style.css").encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode()}'"
 
     def _render(self, path: str, **values: Any) -> str:
         shared = {
             "masthead": self._masthead,
+            "root": urlsplit(self._masthead.base_url).path.rstrip("/"),
             "theme": self._theme,
             "say": self._say,
             "language": self._masthead.language,
@@ -457,7 +493,7 @@ def _broken(word: str, width: int) -> Iterator[str]:
 
 
 class _Composer:
-    """Lays out an edition as values for templates: texts cleaned, links checked, dates in words."""
+    """Lays out editions."""
 
     def __init__(self, masthead: Masthead, say: Phrases) -> None:
         self._masthead = masthead
@@ -465,27 +501,21 @@ class _Composer:
         self._zone = ZoneInfo(masthead.time_zone)
         self._base = web_link(masthead.base_url).rstrip("/")
 
-    def compose(self, edition: Edition) -> dict[str, Any]:
+    def compose(self, edition: Edition) -> Layout:
         pieces = tuple(self._piece(edition, number, entry) for number, entry in enumerate(edition.pieces, 1))
         issue = self._issue(edition)
-        return {
-            "issue": issue,
-            "pieces": pieces,
-            "subject": _subject(issue.title, pieces),
-            "preheader": self._preheader(issue, pieces),
-        }
+        return Layout(issue, pieces, _subject(issue.title, pieces), self._preheader(issue, pieces))
 
     def _issue(self, edition: Edition) -> IssueView:
         issue, say, count = edition.issue, self._say, len(edition.pieces)
-        title = _line(issue.title)
-        name = self._masthead.name
-        is_split = title.startswith(f"{name} ") and bool(title.removeprefix(name).strip(_DASHES))
-        sources = self._say("comma").join(_line(source) for source in edition.sources)
+        title = one_line(issue.title)
+        wordmark, rest = _title_parts(title, self._masthead.name)
+        sources = self._say("comma").join(one_line(source) for source in edition.sources)
         minutes = say("minutes_to_read", edition.minutes)
         return IssueView(
             title=title,
-            wordmark=name if is_split else "",
-            rest=title.removeprefix(name).strip(_DASHES) if is_split else "",
+            wordmark=wordmark,
+            rest=rest if wordmark else "",
             count=say("pieces_from", count, sources=sources),
             minutes=minutes,
             topics=self._topics(key for entry in edition.pieces for key in entry.topics),
@@ -503,7 +533,7 @@ class _Composer:
         piece, say = entry.piece, self._say
         return PieceView(
             number=number,
-            title=_line(piece.title) or _line(piece.url),
+            title=one_line(piece.title) or one_line(piece.url),
             link=web_link(piece.url),
             here=self._here(edition, entry),
             facts=self._facts(entry),
@@ -511,7 +541,7 @@ class _Composer:
             minutes=say("minutes", entry.summary.minutes),
             mark=self._mark(entry),
             sections=tuple(self._sections(entry.summary)),
-            read=say("read_at", source=_line(piece.source.name)),
+            read=say("read_at", source=one_line(piece.source.name)),
             length=say("in_full", minutes_of(piece.words)) if piece.is_full_text else "",
         )
 
@@ -524,12 +554,12 @@ class _Composer:
 
     def _facts(self, entry: IssuePiece) -> tuple[str, ...]:
         piece, say = entry.piece, self._say
-        names = [name for name in map(_line, piece.authors) if name]
+        names = [name for name in map(one_line, piece.authors) if name]
         if len(names) > MOST_AUTHORS + 1:
             names = [*names[:MOST_AUTHORS], say("others", len(names) - MOST_AUTHORS)]
         published = say.date(piece.published.astimezone(self._zone).date()) if piece.published else ""
         facts = (
-            _line(piece.source.name),
+            one_line(piece.source.name),
             say.listed(names) if names else "",
             published,
             say("minutes", entry.summary.minutes),
@@ -538,7 +568,7 @@ class _Composer:
 
     def _topics(self, keys: Iterable[str]) -> tuple[str, ...]:
         names = self._masthead.topic_names
-        return tuple(_line(names[key]) for key in dict.fromkeys(keys) if key in names)
+        return tuple(one_line(names[key]) for key in dict.fromkeys(keys) if key in names)
 
     def _mark(self, entry: IssuePiece) -> str:
         marks = []
@@ -549,11 +579,11 @@ class _Composer:
         return " ".join(marks)
 
     def _sections(self, summary: Summary) -> Iterator[SectionView]:
-        written = [section for section in summary.sections if any(map(_line, section.texts))]
+        written = [section for section in summary.sections if any(map(one_line, section.texts))]
         is_excerpt = summary.kind is SummaryKind.EXCERPTS
         for place, section in enumerate(sorted(written, key=lambda section: section.key != LIFTED)):
             opening = "" if place == 0 else self._say("excerpts" if is_excerpt else "opening")
-            yield _section(section, _line(section.heading) or opening, is_excerpt)
+            yield _section(section, one_line(section.heading) or opening, is_excerpt)
 
     def _notice(self, summaries: list[Summary]) -> str:
         models = _models(summaries)
@@ -583,12 +613,17 @@ def _section(section: Section, heading: str, is_excerpt: bool) -> SectionView:
     is_list = section.shape is SectionShape.LIST
     return SectionView(
         heading=heading,
-        texts=tuple(text for text in map(_line, section.texts) if text),
+        texts=tuple(text for text in map(one_line, section.texts) if text),
         is_list=is_list,
         is_lifted=section.key == LIFTED,
         is_suggestion=section.is_suggestion,
         is_quoted=is_excerpt and not is_list and not section.is_suggestion,
     )
+
+
+def _title_parts(title: str, name: str) -> tuple[str, str]:
+    rest = title.removeprefix(name).strip(_DASHES)
+    return (name, rest) if rest and title.startswith(f"{name} ") else ("", title)
 
 
 def _subject(title: str, pieces: tuple[PieceView, ...]) -> str:
@@ -604,10 +639,10 @@ def _subject(title: str, pieces: tuple[PieceView, ...]) -> str:
 
 
 def _models(summaries: Iterable[Summary]) -> list[str]:
-    return list(dict.fromkeys(_line(summary.model) for summary in summaries if summary.model))
+    return list(dict.fromkeys(one_line(summary.model) for summary in summaries if summary.model))
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """The text on one line, without what no mail may hold.
 
     That is control characters (U+0092 alone makes Gmail clip a mail) and halves of surrogate pairs.
@@ -616,7 +651,7 @@ def _line(text: str) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(_line(line) for line in text.splitlines())
+    return "\n".join(one_line(line) for line in text.splitlines())
 
 
 def _cleaned(masthead: Masthead) -> Masthead:

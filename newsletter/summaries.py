@@ -18,7 +18,7 @@ from newsletter.sections import SectionSpec
 from newsletter.store import Store
 from newsletter.store.tables import SummaryRow
 from newsletter.values import Claim, Piece, Section, SectionShape, Summary, SummaryKind
-from newsletter.writers import Writer, WritingError
+from newsletter.writers import Repairer, Writer, WritingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Desk:
     writer: Writer
     fallback: Writer
     sections: tuple[SectionSpec, ...]
+    language: str = "en"
 
     def summary(self, piece: Piece, now: dt.datetime) -> tuple[int, Summary]:
         """The summary of a stored piece and its number: the kept one, else a new one.
@@ -55,11 +56,22 @@ class Desk:
         summary = self.writer.write(piece)
         if summary.kind == SummaryKind.EXCERPTS:
             return summary
-        report = grounding.check(summary, piece, self.sections)
+        report = self._check(summary, piece)
+        if report.failures and isinstance(self.writer, Repairer):
+            second = self.writer.repair(piece, summary, report.problems)
+            report_on_second = self._check(second, piece)
+            # A repair can break what held: the better of the two is published.
+            if len(report_on_second.failures) <= len(report.failures):
+                summary, report = second, report_on_second
+            else:
+                summary = replace(summary, cost_usd=second.cost_usd)
         settled = grounding.settle(summary, report, self.sections)
         if settled is None:
             raise WritingError("too little of what the model wrote is borne out by the piece")
         return settled
+
+    def _check(self, summary: Summary, piece: Piece) -> grounding.Report:
+        return grounding.check(summary, piece, self.sections, language=self.language)
 
     def _kept(self, piece: Piece, writer: Writer) -> tuple[int, Summary] | None:
         query = select(SummaryRow).where(

@@ -11,12 +11,12 @@ import datetime as dt
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, insert, literal, literal_column, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -27,10 +27,14 @@ from subscribers.ports import Sessions
 from subscribers.preferences import EVERYTHING, Preferences, is_time_zone
 from subscribers.spreadsheets import Record, Spreadsheet
 from subscribers.suppression import Hasher
-from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber
+from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber, Suppression
 
-BATCH = 5000
-"""Rows of one transaction."""
+BATCH = 20_000
+"""Lines of one transaction. Addresses come in no order, so each row changes a page of the index of its own; a
+large batch in order writes most pages once for several rows. Nothing is locked while lines are read."""
+
+_LOOKED_UP = 5000
+_IMPORT: ColumnElement[str] = literal_column("'import'")
 
 MOST_PROBLEMS = 100
 """Problems that the report itself keeps; ``on_problem`` gets them all."""
@@ -300,12 +304,11 @@ class _Import:
         """Take in who is neither there nor barred nor gone."""
         hasher = suppression.find_hasher(session) if dry_run else suppression.hasher(session)
         fresh = self._first_of_each(candidates, hasher or Hasher("nothing is suppressed here"))
-        states = _states(session, [candidate.address.identity for candidate in fresh.values()])
-        kinds = suppression.kinds_of_many(session, fresh.keys())
+        states, kinds = _known(session, fresh)
         rows = {
             key: candidate
             for key, candidate in fresh.items()
-            if self._is_new(candidate, kinds.get(key, frozenset()), states.get(candidate.address.identity))
+            if self._is_new(candidate, kinds.get(key, frozenset()), states.get(key))
         }
         if rows and not dry_run:
             self._insert(session, rows)
@@ -342,17 +345,41 @@ class _Import:
         return outcome is Outcome.ADDED
 
     def _insert(self, session: Session, rows: Mapping[str, _Candidate]) -> None:
-        people_of_batch = [self._row(key, row) for key, row in rows.items()]
-        session.execute(
-            suppression.insert_missing(session, suppression.table_of(Subscriber)), people_of_batch
+        in_order = sorted(rows.items(), key=lambda item: item[1].address.identity)
+        state = State.ACTIVE if self._plan.active else State.PENDING
+        # What all rows share stands in the statement: each value of a row costs.
+        insert_people = suppression.insert_missing(session, suppression.table_of(Subscriber)).values(
+            state=literal_column(f"'{state.value}'"), state_reason=_IMPORT
         )
-        # The id is looked up inside the statement: reading them all back first costs half as much again.
-        id_of = select(col(Subscriber.id)).where(col(Subscriber.identity) == bindparam("identity"))
-        consent = insert(suppression.table_of(Consent)).values(subscriber_id=id_of.scalar_subquery())
-        session.execute(consent, [_consent(row) for row in rows.values()])
+        before = session.scalar(select(func.max(col(Subscriber.id)))) or 0
+        session.execute(insert_people, [self._row(key, row) for key, row in in_order])
+        self._insert_consents(session, [row for _, row in in_order], before)
+
+    def _insert_consents(self, session: Session, candidates: list[_Candidate], before: int) -> None:
+        """Record what each agreed to: row by row where a row says something of its own, the others at once.
+
+        ``before`` is the highest id there was: the candidates' rows come after it, and have no consent yet.
+        """
+        table, id_, identity = suppression.table_of(Consent), col(Subscriber.id), col(Subscriber.identity)
+        if own := [_consent(candidate) for candidate in candidates if self._has_own_consent(candidate)]:
+            id_of = select(id_).where(identity == bindparam("identity")).scalar_subquery()
+            session.execute(insert(table).values(subscriber_id=id_of, how=_IMPORT), own)
+        at = func.coalesce(col(Subscriber.confirmed_at), col(Subscriber.created_at))
+        text = literal(self._plan.consent_text)
+        others = select(id_, at, text, col(Subscriber.address), _IMPORT).where(
+            id_ > before,
+            col(Subscriber.created_at) == self._now,
+            col(Subscriber.state_reason) == _IMPORT,
+            ~exists(literal(1)).where(col(Consent.subscriber_id) == id_).correlate(Subscriber),
+        )
+        names = ["subscriber_id", "at", "text", "address", "how"]
+        session.execute(insert(table).from_select(names, others))
+
+    def _has_own_consent(self, candidate: _Candidate) -> bool:
+        at = candidate.at if self._plan.active else self._now
+        return (candidate.at, candidate.consent, candidate.network) != (at, self._plan.consent_text, None)
 
     def _row(self, key: str, candidate: _Candidate) -> dict[str, object]:
-        state = State.ACTIVE if self._plan.active else State.PENDING
         return {
             **candidate.wishes.columns,
             "paused_until": candidate.paused_until,
@@ -360,11 +387,8 @@ class _Import:
             "identity_hash": key,
             "address": candidate.address.address,
             "name": candidate.name,
-            "state": state.value,
-            "state_reason": "import",
             "created_at": self._now,
             "confirmed_at": candidate.at if self._plan.active else None,
-            "left_at": None,
         }
 
     def _tell(self, line: int, reason: str, *, taken: bool = False) -> None:
@@ -458,10 +482,23 @@ def _cells_of(cells: list[str], columns: Mapping[str, int]) -> dict[str, str]:
     return found
 
 
-def _states(session: Session, identities: Collection[str]) -> dict[str, State]:
-    query = select(col(Subscriber.identity), col(Subscriber.state))
-    rows = session.execute(query.where(col(Subscriber.identity).in_(identities)))
-    return {identity: State(state) for identity, state in rows}
+def _known(
+    session: Session, candidates: Mapping[str, _Candidate]
+) -> tuple[dict[str, State], dict[str, frozenset[Kind]]]:
+    """The states of those who are there, and the suppressions, by the candidates' hashes."""
+    states: dict[str, State] = {}
+    kinds: dict[str, frozenset[Kind]] = {}
+    keys = list(candidates)
+    anyone_is_suppressed = session.scalar(select(col(Suppression.kind)).limit(1)) is not None
+    query = select(col(Subscriber.identity_hash), col(Subscriber.state))
+    for start in range(0, len(keys), _LOOKED_UP):
+        some = keys[start : start + _LOOKED_UP]
+        identities = [candidates[key].address.identity for key in some]
+        rows = session.execute(query.where(col(Subscriber.identity).in_(identities)))
+        states |= {key: State(state) for key, state in rows}
+        if anyone_is_suppressed:
+            kinds |= suppression.kinds_of_many(session, some)
+    return states, kinds
 
 
 def _consent(candidate: _Candidate) -> dict[str, object]:
@@ -470,7 +507,6 @@ def _consent(candidate: _Candidate) -> dict[str, object]:
         "at": candidate.at,
         "text": candidate.consent,
         "address": candidate.address.address,
-        "how": "import",
         "network": candidate.network,
     }
 

@@ -151,7 +151,7 @@ class Workshop:
             raise ConfigError("`writing.writer` is claude and ANTHROPIC_API_KEY is not set; set it, or use excerpts")
         if writing.writer == "excerpts" or not key:
             return Desk(store, excerpts, excerpts, specs)
-        return Desk(store, self._claude(store, key, specs), excerpts, specs)
+        return Desk(store, self._claude(store, key, specs), excerpts, specs, self.config.newsletter.language)
 
     def _claude(self, store: Store, key: str, specs: tuple[SectionSpec, ...]) -> Writer:
         from newsletter.claude import Claude

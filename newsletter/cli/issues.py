@@ -1,4 +1,4 @@
-"""`newsletter issues`: list and show issues, change or reject a draft."""
+"""`newsletter issues`: list and show issues, change or reject a draft, correct what is out."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         rule.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show --why` prints it")
     for name, line in (("rebuild", "choose and write a draft again"), ("reject", "throw a draft away")):
         actions.add_parser(name, help=line, parents=[everywhere()]).add_argument("issue", type=int, metavar="N")
+    correct = actions.add_parser("correct", help="say on a public issue's page what was wrong", parents=[everywhere()])
+    correct.add_argument("issue", type=int, metavar="N")
+    correct.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show` prints it")
+    correct.add_argument("--note", default="", metavar="TEXT", help="what readers should know")
+    correct.add_argument("--withdraw", action="store_true", help="leave nothing of the piece but its title")
 
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
@@ -125,4 +130,27 @@ def _reject(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> 
     return Exit.DONE
 
 
-_ACTIONS = {"list": _list, "show": _show, "drop": _rule, "pin": _rule, "rebuild": _rebuild, "reject": _reject}
+def _correct(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues
+
+    number, piece = arguments.issue, arguments.piece
+    now = workshop.clocks.now()
+    with store.write() as session:
+        said = issues.correct(session, number, piece, arguments.note, arguments.withdraw, now)
+    page = f"{workshop.config.web.base_url.rstrip('/')}/issues/{number}"
+    done = "is withdrawn from" if said.is_withdrawal else "is corrected on"
+    workshop.console.say(f"Piece {piece} {done} {page} and in the feed. Mails that are out stay as they are.")
+    result = {"issue": number, "piece": piece, "kind": said.kind, "note": said.note, "page": page}
+    workshop.console.finish(result)
+    return Exit.DONE
+
+
+_ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "drop": _rule,
+    "pin": _rule,
+    "rebuild": _rebuild,
+    "reject": _reject,
+    "correct": _correct,
+}

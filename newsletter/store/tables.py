@@ -151,6 +151,19 @@ class RulingRow(SQLModel, table=True):
     verdict: str
 
 
+class CorrectionRow(SQLModel, table=True):
+    """Said of a piece after its issue came out: a `note`, or that it is `withdrawn`. Rows only come."""
+
+    __tablename__ = "correction"
+
+    id: int | None = Field(default=None, primary_key=True)
+    issue_id: int = Field(foreign_key="issue.id", index=True)
+    piece_id: int = Field(foreign_key="piece.id")
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    kind: str
+    note: str = Field(default="", sa_type=Text)
+
+
 class EditionRow(SQLModel, table=True):
     """One edition of a frozen issue: which pieces, in which order."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from newsletter.problems import Stopped
 from newsletter.values import Piece, Summary
@@ -30,4 +31,13 @@ class Writer(Protocol):
 
     def write(self, piece: Piece) -> Summary:
         """Write a summary. Raises WritingError for this piece alone, WriterUnavailable when no piece can be written."""
+        ...
+
+
+@runtime_checkable
+class Repairer(Protocol):
+    """A writer that can be told what does not hold in what it wrote."""
+
+    def repair(self, piece: Piece, summary: Summary, problems: Sequence[str]) -> Summary:
+        """Write once more, given each problem in a few words. Raises as `Writer.write` does."""
         ...

@@ -38,7 +38,7 @@ ANY_WORDS = (3, 100)
 """Words of a sentence when the text has none of a better length."""
 GOOD_LENGTH = 22
 """Words of the sentence that reads best."""
-FIRST_WORDS = 9
+FIRST_WORDS = 6
 """So far into a sentence a pronoun has hardly anything in it to stand for."""
 ALIKE = 0.45
 """From this cosine on two sentences say the same."""
@@ -135,7 +135,7 @@ _PRONOUN = _phrases("they|them|their|its?|he|she|him|his|her|the (?:former|latte
 _DEMONSTRATIVE = _phrases(
     rf"""
     (?:this|these|those|such) (?!(?:as|an?|of|that|who|which|{_WORK})\b)\S+
-    (?:these|those|either)(?=[,.;:)])
+    (?:these|those|either)(?=[,.;:)])|(?:do|does|did|doing|done) so
     """
 )
 _SHOWN = (
@@ -320,17 +320,19 @@ _NUMBER = re.compile(
     r"\d(?:[\d.,]*\d)?\s?(?:%|percent|x\b|\u00d7|times\b|points?\b|[kKMB]\b)"
     r"|\b(?:half|twice|one-third|two-thirds)\b|\b\d+ (?:of|out of)\b"
 )
+_WHO = _one_of(
+    "we researchers practitioners developers engineers labs? companies policymakers field community"
+)
 _CONSEQUENCE = _phrases(
-    r"""
+    rf"""
     (?<!not )matters? (?:because|for|since)
     (?:important|crucial|critical|essential|worrying|concerning) because
     (?<!could )(?<!would )(?<!might )impl(?:y|ies) that
     (?<!could )(?<!would )(?<!might )impl(?:y|ies) (?:we|they|it) (?:should|might|can|could|must)
     (?<!could )(?<!would )(?<!might )impl(?:y|ies) (?:labs?|researchers) (?:should|might|can|could|must)
     implications? (?:of|for|is|are)|consequences? (?:for|is that)|casts? doubt
-    (?:we|researchers|practitioners|developers) (?:\w+ )?(?:should(?! be able)|ought to)
-    (?:labs?|companies|engineers|policymakers) (?:\w+ )?(?:should|ought to)
-    the (?:field|community) (?:\w+ )?(?:should|ought to)|in practice, [^.]*\b(?:should|means)
+    {_WHO}(?: of(?: \w+){{1,3}})?(?: \w+)? (?:should(?! be able)|ought to)
+    in practice, [^.]*\b(?:should|means)
     (?:we|i) (?:\w+ )?recommend (?:that|\w+ing)|our recommendations?
     our (?:\w+ )?(?:results?|findings?|evidence) (?:\w+ )?(?:suggests?|impl(?:y|ies))
     our (?:\w+ )?(?:work|experiments?|analysis) (?:\w+ )?(?:suggests?|impl(?:y|ies))

@@ -267,13 +267,17 @@ def claims_of(prompt: str) -> Iterator[dict[str, Any]]:
     said = [
         sentence.text
         for sentence in sentences.sentences(article_of(prompt))
-        if not sentence.is_heading and 6 <= len(sentence.text.split()) <= 40
+        if 6 <= len(sentence.text.split()) <= 40 and re.fullmatch(r"[A-Z][^/<>]*[.!?]", sentence.text)
     ]
     assert said, "the article has no sentence to claim"
     return itertools.cycle({"sentence": text, "quotes": [text]} for text in said)
 
 
-SUGGESTION = "Log a week of your own prompts, label them by hand, and measure how often two models agree."
+SUGGESTIONS = (
+    "Log a week of your own prompts and label them by hand.",
+    "Let two models answer each prompt, and count where they agree.",
+    "Then change one thing at a time and see which labels move.",
+)
 
 
 def fill(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]]) -> Any:
@@ -283,10 +287,12 @@ def fill(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]]) -> Any:
     if schema["type"] == "array":
         is_prose = schema["items"]["type"] == "array"
         if is_prose:
-            return [[_claim(schema["items"]["items"], claims) for _ in range(3)]]
-        return [_claim(schema["items"], claims) for _ in range(5)]
+            return [_claims(schema["items"]["items"], claims, 3)]
+        return _claims(schema["items"], claims, 5)
     return {name: fill(inner, claims) for name, inner in schema["properties"].items()}
 
 
-def _claim(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    return next(claims) if "quotes" in schema["properties"] else {"sentence": SUGGESTION}
+def _claims(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    if "quotes" not in schema["properties"]:
+        return [{"sentence": sentence} for sentence in SUGGESTIONS]
+    return list(itertools.islice(claims, count))

@@ -60,12 +60,25 @@ class Publisher:
         )
 
 
+_TEMPLATES = (
+    "We trained probe {seed}{n} on layer {n} of the model and found an accuracy of {a} percent over {b} seeds.",
+    "The baseline for {noise} stayed at chance, which surprised two of the {b} annotators.",
+    "When the authors removed dataset {noise}, the gap between training and evaluation closed to {a} points.",
+    "Nobody has repeated run {n} with another tokenizer, and the report calls that its main limit.",
+    "Steering along direction {seed}{n} changed {a} answers in a thousand without hurting grammar.",
+    "A smaller network of {b} layers learned the same circuit, only later and with more noise from {noise}.",
+    "Reviewers asked for a control with shuffled labels, and its score of {a} ruled out the simple story.",
+    "Costs were modest: {b} hours on one card for benchmark {noise}, prompts included.",
+)
+
+
 def _article(words: int, seed: int) -> str:
-    """Readable sentences with a result in each, different for each seed."""
+    """Readable sentences of several kinds, different for each seed."""
     made = [
-        f"We trained probe {seed}{n} on layer {n} of the model and found an accuracy of {50 + (seed * 7 + n * 3) % 49} percent "
-        f"over {3 + n % 5} seeds, while the baseline for task {prose(2, seed * 1000 + n).rstrip('.')} stayed at chance."
-        for n in range(words // 30 + 1)
+        _TEMPLATES[n % len(_TEMPLATES)].format(
+            seed=seed, n=n, a=50 + (seed * 7 + n * 3) % 49, b=3 + n % 5, noise=prose(2, seed * 1000 + n).rstrip(".").lower()
+        )
+        for n in range(words // 14 + 1)
     ]
     return "\n\n".join(" ".join(made[i : i + 4]) for i in range(0, len(made), 4))
 

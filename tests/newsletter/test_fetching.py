@@ -437,8 +437,8 @@ def drip(pause: float, start: bytes, piece: bytes) -> Answer:
         drip(0.05, b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n"),
         drip(0.05, b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         drip(0.05, b"HTT", b"P"),
-        drip(60, b"", b""),
-        drip(60, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b""),
+        drip(5, b"", b""),
+        drip(5, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b""),
     ],
 )
 def test_a_server_that_drips_is_given_up_in_time(serve: Serve, answer: Answer) -> None:

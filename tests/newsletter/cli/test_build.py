@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
+
 from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.fake_claude import KEY, FakeClaude, refusal
 from tests.newsletter.feeds import Answer
 from tests.newsletter.makers import DAY
 
@@ -66,3 +69,44 @@ def test_claude_without_a_key_is_a_configuration_error_with_the_mend(owner: Owne
     (owner.folder / "newsletter.toml").write_text(text)
     run = owner("build", *NOW)
     assert run.code == 3 and "ANTHROPIC_API_KEY is not set" in run.err
+
+
+def test_with_a_key_claude_writes_from_the_whole_article_in_one_call_a_piece(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_claude(owner)
+    with FakeClaude() as claude:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.base_url)
+        run = owner("build", "--json", *NOW)
+        assert run.code == 0, run.err
+        assert {piece["kind"] for piece in run.json["pieces"]} == {"digest"}
+        assert len(claude.requests) == 5
+        assert "layer 40 of the model" in claude.requests[0].prompt
+        owner("issues", "rebuild", "1", *NOW)
+        assert len(claude.requests) == 5
+
+
+def test_a_model_that_fails_leaves_an_issue_of_excerpts(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_claude(owner)
+    with FakeClaude(otherwise=refusal) as claude:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.base_url)
+        run = owner("build", "--json", *NOW)
+        assert run.code == 0
+        assert {piece["kind"] for piece in run.json["pieces"]} == {"excerpts"}
+
+
+def test_a_key_that_is_refused_stops_the_build_and_names_the_mend(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_claude(owner)
+    with FakeClaude() as claude:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-wrong-secret")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.base_url)
+        run = owner("build", *NOW)
+    assert run.code == 5
+    assert "ANTHROPIC_API_KEY" in run.err and "sk-wrong-secret" not in run.err
+
+
+def _with_claude(owner: Owner) -> None:
+    text = (owner.folder / "newsletter.toml").read_text().replace('writer = "excerpts"', 'writer = "auto"\nmodel = "claude-test"')
+    (owner.folder / "newsletter.toml").write_text(text)

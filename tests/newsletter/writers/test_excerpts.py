@@ -35,7 +35,7 @@ METHOD = [
     "Is that surprising?",
 ]
 RESULTS = [
-    "Retrieval raises the accuracy of the smallest model from 31% to 58%, and of the largest from 74% to 79%.",
+    "Retrieval raises the accuracy of the smallest model from 31% to 58%, of the largest from 74% to 79%.",
     "We find that a wrong passage costs the large models more than no passage at all.",
     "They trust it.",
     "Questions with numbers in them improved by 22 points, more than any other kind of question.",
@@ -43,7 +43,7 @@ RESULTS = [
 ]
 END = [
     "Our experiments cover one handbook in one language, so the numbers may not hold elsewhere.",
-    "Developers of small models should add retrieval before they add parameters.",
+    "Developers of phone apps should try a handbook before they pay for anything else.",
     "Thanks to everyone who read a draft of this post.",
 ]
 ESSAY = "\n\n".join(
@@ -58,7 +58,7 @@ ESSAY = "\n\n".join(
         "# Conclusion",
         " ".join(END),
         "# Appendix A",
-        "Retrieval of language models with retrieval for small models measures retrieval of small models by far.",
+        "Retrieval of language models with retrieval for small models measures retrieval of models by far.",
     ]
 )
 
@@ -320,7 +320,7 @@ def test_whatever_the_text_excerpts_are_its_sentences_or_an_error(blocks: list[s
 
 def test_an_essay_of_14000_words_takes_a_fraction_of_a_second() -> None:
     stock = [*OPENING, *METHOD, *RESULTS, *END]
-    varied = [f"{text[:-1]} in trial {n} of series {n % 7}{text[-1]}" for n in range(40) for text in stock]
+    varied = [f"{text[:-1]} in trial {n} of series {n % 7}{text[-1]}" for n in range(45) for text in stock]
     essay = piece("\n\n".join(" ".join(varied[at : at + 5]) for at in range(0, len(varied), 5)))
     assert essay.words > 14_000
 
@@ -332,7 +332,9 @@ def test_an_essay_of_14000_words_takes_a_fraction_of_a_second() -> None:
     assert min(seconds() for _ in range(3)) < 0.6
 
 
-@pytest.mark.parametrize("hostile", ["$" * 200_000 + ".", "a, " * 60_000 + ".", "We " + "“(" * 50_000 + "x."])
+@pytest.mark.parametrize(
+    "hostile", ["x$" * 100_000 + ".", "a, " * 60_000 + ".", "We " + "“(" * 50_000 + "x."]
+)
 def test_hostile_text_ends_soon(hostile: str) -> None:
     began = time.perf_counter()
     with pytest.raises(WritingError):

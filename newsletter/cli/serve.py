@@ -1,0 +1,79 @@
+"""`newsletter serve`: the public pages, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import socket
+from types import FrameType
+
+from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._workshop import Workshop
+
+GRACE_SECONDS = 8
+"""How long requests that are being answered may take once the server is told to stop."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to listen."""
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on, in place of `web.host`")
+    parser.add_argument(
+        "--port", type=int, metavar="PORT", help="port, in place of `web.port`; 0: any free one"
+    )
+
+
+def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
+    """Serve until SIGTERM or an interrupt; what is being answered then is answered to the end."""
+    import uvicorn
+
+    from newsletter.web import application
+
+    web, console = workshop.config.web, workshop.console
+    place = arguments.host or web.host, _port(arguments.port, web.port)
+    with workshop.store() as store, _listen(*place) as listener:
+        host, port = listener.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        settings = uvicorn.Config(
+            application(workshop.press(store)),
+            lifespan="off",
+            log_config=None,
+            # A path may hold a reader's token.
+            access_log=False,
+            server_header=False,
+            # Who a visitor is says the connection, and no header that anyone may send.
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        console.say(f"Serving on {url}; links in mails and in the feed lead to {web.base_url}.")
+        console.finish({"url": url, "base_url": web.base_url})
+        console.out.flush()
+        # uvicorn raises the signal again once it has stopped: then it must end nothing.
+        signal.signal(signal.SIGTERM, _stopped)
+        uvicorn.Server(settings).run(sockets=[listener])
+    return Exit.DONE
+
+
+def _port(asked: int | None, configured: int) -> int:
+    port = configured if asked is None else asked
+    if not 0 <= port <= 65535:
+        raise Stop(Exit.USAGE, f"--port {port}: a port is a number from 0 to 65535")
+    return port
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Stop(
+            Exit.CONFIGURATION, f"{host}:{port}: {_reason(error)}; choose another with --host and --port"
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, without what Python adds to it."""
+    return (error.strerror or str(error)).partition(" (while")[0]
+
+
+def _stopped(number: int, frame: FrameType | None) -> None:
+    """Nothing: the server has stopped, and the command ends by itself."""

@@ -1,0 +1,117 @@
+"""Names in a claim, and whether they stand around its quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from newsletter.grounding.numbers import is_figures
+from newsletter.grounding.source import Source, Span, plain_text
+from newsletter.sentences import STOP_WORDS
+
+PARAGRAPHS_AROUND = 1
+ACRONYM_PARAGRAPHS = 3
+"""How far from its quote a name or an acronym may stand: few paragraphs name again what a section is about.
+"""
+
+_TOKEN = re.compile(r"[A-Za-z\u00c0-\u024f0-9][\w\u00c0-\u024f]*(?:[-'.+&/][\w\u00c0-\u024f]+)*\+*")
+_SEAM = re.compile(r"[-'./+&]")
+_POSSESSIVE = re.compile(r"'s?$")
+_ACRONYM = re.compile(r"[A-Z][A-Za-z]{0,4}[A-Z]s?")
+_SENTENCE_START = re.compile(r"[:.!?][\"')]* [\"'(]*$|\"$")
+_EVERYONES = frozenset(
+    ("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I")
+)
+"""Short forms that any text may use."""
+
+
+def unfounded_names(sentence: str, spans: Sequence[Span], source: Source) -> Iterator[str]:
+    """The names of a claim that stand neither around its quotes (at ``spans``) nor among the facts on the
+    piece.
+
+    An acronym may stand further away, or be the initials of words around the quotes. A name with figures
+    must stand in the quoted sentences themselves where those have another such name, which the claim has
+    not.
+    """
+    said = list(names_in(sentence, source))
+    if not said:
+        return
+    passage = " ".join((source.facts, *(source.paragraphs_around(span, PARAGRAPHS_AROUND) for span in spans)))
+    further = forms_of(" ".join(source.paragraphs_around(span, ACRONYM_PARAGRAPHS) for span in spans))
+    quoted = f"{source.facts} {' '.join(source.sentences_around(span, 0) for span in spans)}"
+    has_another = any(
+        not _stands_in(name, forms_of(sentence)) for name in names_in(quoted, source) if _is_code(name)
+    )
+    words, initials = forms_of(passage), _initials(passage)
+    for name in said:
+        is_near = _stands_in(name, words) or (
+            bool(_ACRONYM.fullmatch(name)) and (_is_short_for(name, initials) or _stands_in(name, further))
+        )
+        is_another = has_another and _is_code(name) and not _stands_in(name, forms_of(quoted))
+        if not is_near or is_another:
+            yield name
+
+
+def _is_code(name: str) -> bool:
+    """Whether a name has figures, as models and data sets have, which come in families: GPT-4, CIFAR-10."""
+    return any(char.isdigit() for char in name)
+
+
+def _initials(text: str) -> str:
+    return "".join(word[0] for word in re.findall(r"[A-Za-z]+", text)).casefold()
+
+
+def names_in(sentence: str, source: Source) -> Iterator[str]:
+    """What is written as a name: with a capital within a sentence or a word, or as letters with figures."""
+    plain = plain_text(sentence)
+    for number, match in enumerate(_TOKEN.finditer(plain)):
+        token = _POSSESSIVE.sub("", match.group())
+        if token.rstrip("s") in _EVERYONES or is_figures(token):
+            continue
+        is_first = number == 0 or bool(_SENTENCE_START.search(plain[: match.start()]))
+        if is_odd(token) or (token[0].isupper() and (not is_first or _is_only_a_name(token, source))):
+            yield token
+
+
+def is_odd(token: str) -> bool:
+    """Whether the letters alone show a name: LoRA, GPT-4, arXiv, o1."""
+    parts = _SEAM.split(token)
+    has_inner_capital = any(re.search(r"[^\W\d_].*[A-Z]|^[A-Z]{2,}", part) for part in parts)
+    is_mixed = any(char.isdigit() for char in token) and any(char.isalpha() for char in token)
+    return has_inner_capital or (is_mixed and not re.fullmatch(r"[\d.,]+[-\w]*", token))
+
+
+def forms_of(text: str) -> frozenset[str]:
+    """The words of a text as names are compared: in small letters, whole and in parts, without a plural's
+    s.
+    """
+    found: set[str] = set()
+    for match in _TOKEN.finditer(text):
+        token = _POSSESSIVE.sub("", match.group()).casefold()
+        for form in (token, *_SEAM.split(token), re.sub(r"[-./]", "", token)):
+            found |= {form, form.removesuffix("s")}
+    return frozenset(found)
+
+
+def _is_only_a_name(token: str, source: Source) -> bool:
+    """Whether a capital at the beginning of a sentence is more than that: the text has the word as a name
+    only.
+    """
+    word = token.casefold()
+    return word not in STOP_WORDS and word in source.capitalised and word not in source.uncapitalised
+
+
+def _stands_in(name: str, words: frozenset[str]) -> bool:
+    whole = name.casefold()
+    if words & {whole, whole.removesuffix("s"), re.sub(r"[-./]", "", whole)}:
+        return True
+    parts = [part for part in _SEAM.split(name) if part[:1].isupper() or part[:1].isdigit() or is_odd(part)]
+    if parts and parts != [name]:
+        return all(_stands_in(part, words) for part in parts)
+    return len(whole) >= 6 and whole.isalpha() and any(word[:5] == whole[:5] for word in words)
+
+
+def _is_short_for(name: str, initials: str) -> bool:
+    """Whether an acronym of three letters or more is the initials of words that follow each other."""
+    letters = name.removesuffix("s").casefold()
+    return len(letters) >= 3 and letters in initials

@@ -1,0 +1,383 @@
+"""How often the checks of grounding find a planted fault, and how often they accuse a true claim.
+
+The true claims are those of `data/claims.txt`: paraphrases, written by hand, of the bundled sample
+articles. The checks were first tuned on other articles. Their first run on these accused 5 of 198 claims;
+with that mended, they found 117 of 129 changed numbers and 12 of 16 swapped names. Rules whose failing had
+a general cause were then mended, and the generator takes fewer common words for names; so what is printed
+now is no longer blind. `CORPUS_DIR` names a folder with more articles; there the claims are the articles'
+own sentences. The second measure sets the excerpts against as many words from the article's beginning, by
+ROUGE-1 against the author's own description.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import statistics
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from newsletter import grounding, sections, sentences
+from newsletter.fulltext import light_text
+from newsletter.grounding.names import names_in
+from newsletter.grounding.numbers import numbers_in
+from newsletter.grounding.source import Source as Searchable
+from newsletter.grounding.source import plain_text
+from newsletter.sections import SectionSpec
+from newsletter.values import Claim, Piece, Section, SectionShape, Source, Summary, SummaryKind, TextOrigin
+from newsletter.writers import WritingError
+from newsletter.writers.excerpts import Excerpts
+
+SEED = 20260601
+TARGETS = {
+    "number changed": 0.95,
+    "name swapped": 0.80,
+    "quote altered": 1.0,
+    "quote invented": 1.0,
+    "venue as author": 1.0,
+}
+MOST_FALSE_ALARMS = 0.02
+HERE = Path(__file__).resolve().parent
+SPEC = SectionSpec("takeaways", "Key takeaways", "", SectionShape.LIST, asked=5, published=3, least=1)
+STRANGERS = (
+    "Halvorsen",
+    "NorthLab",
+    "Merlin-9B",
+    "Quillbench",
+    "Castellan",
+    "Deepwell",
+    "Osprey-70B",
+    "Ravenna",
+)
+VENUE_FRAMES = (
+    "Researchers at {venue} report that {rest}",
+    "{venue} researchers report that {rest}",
+    "According to {venue}, {rest}",
+    "A team from {venue} finds that {rest}",
+    "{venue} shows that {rest}",
+    "The authors at {venue} note that {rest}",
+)
+NEGATABLE = re.compile(
+    r"\b(is|are|was|were|can|could|does|did|has|have|had|would|may|might|will|should)\b(?! not)"
+)
+NEGATED = re.compile(r"\b(is|are|was|were|can|could|does|did|has|have|had|would|may|might|will|should) not\b")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claim about a piece."""
+
+    piece: Piece
+    claim: Claim
+
+
+Fault = Callable[[Case, "Corpus", random.Random], Iterator[Claim]]
+
+
+class Corpus:
+    """Cases, and what faults are made from."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        self.cases = cases
+        self.searchable = {case.piece.url: Searchable(case.piece) for case in cases}
+
+    def names(self, piece: Piece) -> list[str]:
+        """Names that the piece's text has, as far as their writing tells."""
+        source = self.searchable[piece.url]
+        found = {name for paragraph in source.paragraphs for name in names_in(paragraph, source)}
+        return sorted(
+            name for name in found if name.casefold() not in source.uncapitalised and "'" not in name
+        )
+
+    def others(self, case: Case) -> list[Case]:
+        """Cases about other pieces."""
+        return [other for other in self.cases if other.piece.url != case.piece.url]
+
+
+def number_changed(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """For each number two others in its place: one that the piece has elsewhere, and one of the same make."""
+    sentence = plain_text(case.claim.sentence)
+    values = {number.value for number in numbers_in(sentence, every_one=True)}
+    elsewhere = re.findall(r"\b\d[\d,.]*\d\b", plain_text(case.piece.text))
+    for number in numbers_in(sentence):
+        others = [changed_value(number.written, rng)]
+        if elsewhere and re.fullmatch(r"[\d.,]+", number.written):
+            others.append(rng.choice(elsewhere))
+        for other in others:
+            changed = sentence.replace(number.written, other, 1)
+            if any(new.value not in values for new in numbers_in(changed, every_one=True)):
+                yield Claim(changed, case.claim.quotes)
+
+
+def changed_value(written: str, rng: random.Random) -> str:
+    """A number written in the same way, with another value."""
+    digits = re.search(r"\d[\d,.]*\d|\d", written)
+    if not digits:
+        words = [
+            word
+            for word in [
+                "two",
+                "three",
+                "four",
+                "five",
+                "six",
+                "seven",
+                "eight",
+                "nine",
+                "eleven",
+                "thirteen",
+            ]
+            if word not in written
+        ]
+        return written.replace(written.strip(), rng.choice(words))
+    place = rng.randrange(len(digits.group()))
+    while not digits.group()[place].isdigit():
+        place = rng.randrange(len(digits.group()))
+    new = rng.choice([d for d in "123456789" if d != digits.group()[place]])
+    changed = digits.group()[:place] + new + digits.group()[place + 1 :]
+    return written.replace(digits.group(), changed, 1)
+
+
+def name_swapped(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """For each name two others in its place: one that the piece has elsewhere, and a stranger's."""
+    sentence = plain_text(case.claim.sentence)
+    own = [name for name in corpus.names(case.piece) if name not in sentence]
+    for name in names_in(sentence, corpus.searchable[case.piece.url]):
+        for other in (*([rng.choice(own)] if own else []), rng.choice(STRANGERS)):
+            yield Claim(re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", other, sentence), case.claim.quotes)
+
+
+def negated(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """Yes for no, or no for yes."""
+    sentence = case.claim.sentence
+    if NEGATED.search(sentence):
+        yield Claim(NEGATED.sub(r"\1", sentence, count=1), case.claim.quotes)
+    elif NEGATABLE.search(sentence):
+        yield Claim(NEGATABLE.sub(r"\1 not", sentence, count=1), case.claim.quotes)
+
+
+def quote_altered(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """A word of a quote left out, put in or exchanged."""
+    quotes = list(case.claim.quotes)
+    index = rng.randrange(len(quotes))
+    words = quotes[index].split()
+    place = rng.randrange(1, max(2, len(words) - 1))
+    way = rng.randrange(3)
+    if way == 0:
+        words.insert(place, "not")
+    elif way == 1 and len(words) > 5:
+        del words[place]
+    else:
+        words[place : place + 1] = ["nearly", "every"]
+    quotes[index] = " ".join(words)
+    yield Claim(case.claim.sentence, tuple(quotes))
+
+
+def quote_invented(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """The claim itself, a little turned, as its quote."""
+    quote = "we find that " + case.claim.sentence.rstrip(".").lower()
+    yield Claim(case.claim.sentence, (quote,))
+
+
+def from_nowhere(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """A claim about another piece with this one's quotes."""
+    others = corpus.others(case)
+    if others:
+        yield Claim(rng.choice(others).claim.sentence, case.claim.quotes)
+
+
+def venue_as_author(case: Case, corpus: Corpus, rng: random.Random) -> Iterator[Claim]:
+    """The venue as the one who found it."""
+    sentence = case.claim.sentence
+    rest = sentence if sentence.split()[0] in corpus.names(case.piece) else sentence[0].lower() + sentence[1:]
+    yield Claim(rng.choice(VENUE_FRAMES).format(venue=case.piece.source.name, rest=rest), case.claim.quotes)
+
+
+FAULTS: dict[str, Fault] = {
+    "number changed": number_changed,
+    "name swapped": name_swapped,
+    "negation": negated,
+    "quote altered": quote_altered,
+    "quote invented": quote_invented,
+    "claim from nowhere": from_nowhere,
+    "venue as author": venue_as_author,
+}
+
+
+def failures(piece: Piece, claim: Claim) -> list[grounding.Finding]:
+    """What grounding holds against one claim."""
+    section = Section(SPEC.key, SPEC.heading, SPEC.shape, ((claim,),))
+    summary = Summary(SummaryKind.DIGEST, (section,), "bench")
+    return list(grounding.check(summary, piece, (SPEC,)).failures)
+
+
+def samples() -> list[Piece]:
+    """The bundled sample articles."""
+    from xml.etree import ElementTree
+
+    folder = HERE.parent / "newsletter" / "samples"
+    atom, creator = "{http://www.w3.org/2005/Atom}", "{http://purl.org/dc/elements/1.1/}creator"
+    found = []
+    for name in ("fieldnotes", "quarterly"):
+        root = ElementTree.parse(folder / f"{name}.xml").getroot()
+        venue = root.findtext("channel/title") or root.findtext(f"{atom}title") or ""
+        for item in (*root.iter("item"), *root.iter(f"{atom}entry")):
+            title = item.findtext("title") or item.findtext(f"{atom}title") or ""
+            link = item.findtext("link") or next(
+                (link.get("href", "") for link in item.iter(f"{atom}link")), ""
+            )
+            names = [node.text for node in item.iter(creator)] + [
+                n.findtext(f"{atom}name") for n in item.iter(f"{atom}author")
+            ]
+            html = item.findtext("{http://purl.org/rss/1.0/modules/content/}encoded") or item.findtext(
+                f"{atom}content"
+            )
+            page = folder / "pages" / f"{link.rstrip('/').rsplit('/', 1)[-1]}.html"
+            text = light_text(html or (page.read_text("utf-8") if page.exists() else ""))
+            authors = tuple(name for name in names if name)
+            found.append(
+                Piece(
+                    title, link, Source(name, venue, ""), authors=authors, text=text, origin=TextOrigin.FEED
+                )
+            )
+    return found
+
+
+def written_cases() -> list[Case]:
+    """The hand-written claims with their pieces."""
+    by_title = {piece.title: piece for piece in samples()}
+    cases: list[Case] = []
+    piece, sentence, quotes = None, "", list[str]()
+    lines = (HERE / "data" / "claims.txt").read_text("utf-8").partition("\n\n")[2].splitlines()
+    for line in [*lines, "# end"]:
+        if line.startswith("> "):
+            quotes.append(line[2:])
+            continue
+        if piece and sentence:
+            cases.append(Case(piece, Claim(sentence, tuple(quotes))))
+        sentence, quotes = ("" if line.startswith("# ") else line), []
+        if line.startswith("# ") and line != "# end":
+            piece = by_title[line[2:]]
+    return cases
+
+
+def corpus_pieces(folder: Path) -> list[tuple[Piece, str]]:
+    """Articles of a folder, each with its author's description (empty when unknown)."""
+    listed = next(iter(sorted(folder.rglob("pieces.json"))), None)
+    known = (
+        {entry["file"]: entry for entry in json.loads(listed.read_text("utf-8")) if entry.get("file")}
+        if listed
+        else {}
+    )
+    found = []
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in (".html", ".txt", ".md")):
+        facts = known.get(file.name, {})
+        raw = file.read_text("utf-8", "replace")
+        text = light_text(raw) if file.suffix == ".html" else raw
+        if len(text.split()) >= 250:
+            venue = Source("corpus", str(facts.get("venue", "The Corpus Review")), "")
+            authors = tuple(facts.get("authors", ()))
+            title = str(facts.get("title", file.stem.replace("-", " ")))
+            piece = Piece(title, file.name, venue, authors=authors, text=text, origin=TextOrigin.FEED)
+            found.append((piece, str(facts.get("description", ""))))
+    return found
+
+
+def quoted_cases(pieces: Sequence[Piece], rng: random.Random) -> list[Case]:
+    """Up to 20 sentences of each piece as claims with themselves as quotes."""
+    cases = []
+    for piece in pieces:
+        said = [
+            s.text
+            for s in sentences.sentences(piece.text)
+            if not s.is_heading and 8 <= len(s.text.split()) <= 40
+        ]
+        said = [text for text in said if re.fullmatch(r"[A-Z].*[.!]", text)]
+        cases += [Case(piece, Claim(text, (text,))) for text in rng.sample(said, min(20, len(said)))]
+    return cases
+
+
+def measure(cases: Sequence[Case], name: str, out: Callable[[str], None]) -> dict[str, float]:
+    """Print detection per kind of fault and false alarms per claim, with n; return the rates."""
+    corpus, rates = Corpus(cases), {}
+    out(f"\n{name}: {len(cases)} true claims about {len(corpus.searchable)} articles")
+    accused = [(case, found) for case in cases if (found := failures(case.piece, case.claim))]
+    rates["false alarms"] = len(accused) / len(cases)
+    out(f"  false alarms         {len(accused):4} of {len(cases):4}  {rates['false alarms']:.3f}")
+    for fault, count in Counter(found[0].fault for _, found in accused).most_common():
+        out(f"      {fault}: {count}")
+    for kind, plant in FAULTS.items():
+        rng = random.Random(f"{SEED} {kind}")
+        planted = [(case.piece, claim) for case in cases for claim in plant(case, corpus, rng)]
+        by = Counter(next((found.fault for found in failures(*one)), "") for one in planted)
+        caught = len(planted) - by[""]
+        rates[kind] = caught / max(1, len(planted))
+        how = ", ".join(f"{fault} {count}" for fault, count in by.most_common(3) if fault)
+        out(f"  {kind:20} {caught:4} of {len(planted):4}  {rates[kind]:.3f}  ({how})")
+    return rates
+
+
+def rouge(text: str, reference: str) -> tuple[float, float]:
+    """ROUGE-1 (Lin, 2004): recall and F1 of single words, stop words left out on both sides."""
+    mine, theirs = Counter(sentences.content_words(text)), Counter(sentences.content_words(reference))
+    shared = sum((mine & theirs).values())
+    recall, precision = shared / max(1, sum(theirs.values())), shared / max(1, sum(mine.values()))
+    return recall, 2 * recall * precision / (recall + precision) if shared else 0.0
+
+
+def measure_excerpts(pieces: Sequence[tuple[Piece, str]], out: Callable[[str], None]) -> None:
+    """Print ROUGE-1 of the excerpts and of the first sentences, both cut to the same number of words."""
+    scores = defaultdict[str, list[tuple[float, float]]](list)
+    for piece, description in pieces:
+        try:
+            summary = Excerpts(sections.load(("summary",))).write(piece)
+        except WritingError:
+            continue
+        picked = " ".join(text for section in summary.sections for text in section.texts).split()
+        body = (
+            s.text for s in sentences.sentences(piece.text) if not s.is_heading and s.text not in description
+        )
+        first = " ".join(body).split()
+        length = min(len(picked), len(first))
+        scores["excerpts"].append(rouge(" ".join(picked[:length]), description))
+        scores["first sentences"].append(rouge(" ".join(first[:length]), description))
+    out(f"\nROUGE-1 against the author's description, {len(scores['excerpts'])} articles (mean, spread)")
+    for name, found in scores.items():
+        recall, f1 = ([score[i] for score in found] for i in (0, 1))
+        out(
+            f"  {name:16} recall {statistics.mean(recall):.3f} ± {statistics.pstdev(recall):.3f}"
+            f"   F1 {statistics.mean(f1):.3f} ± {statistics.pstdev(f1):.3f}"
+        )
+
+
+def verdict(rates: dict[str, float], out: Callable[[str], None]) -> bool:
+    """Print what misses its target; whether nothing does."""
+    missed = [f"{kind} {rates[kind]:.3f} < {least}" for kind, least in TARGETS.items() if rates[kind] < least]
+    if rates["false alarms"] > MOST_FALSE_ALARMS:
+        missed.append(f"false alarms {rates['false alarms']:.3f} > {MOST_FALSE_ALARMS}")
+    out("\n" + ("All targets are met." if not missed else "Missed: " + "; ".join(missed)))
+    return not missed
+
+
+def main() -> int:
+    """Measure all, and exit with 1 when a target of the hand-written claims is missed."""
+    rates = measure(written_cases(), "Hand-written claims", print)
+    folder = os.environ.get("CORPUS_DIR")
+    pieces = corpus_pieces(Path(folder)) if folder else []
+    if pieces:
+        measure(
+            quoted_cases([piece for piece, _ in pieces], random.Random(SEED)), f"Sentences of {folder}", print
+        )
+    described = [(piece, description) for piece, description in pieces if description]
+    if described:
+        measure_excerpts(described, print)
+    return 0 if verdict(rates, print) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
