@@ -70,9 +70,7 @@ class ClaudeError(Problem):
     where prices are known.
     """
 
-    def __init__(
-        self, kind: Kind, text: str, retry_after: float | None = None, cost_usd: float = 0.0
-    ) -> None:
+    def __init__(self, kind: Kind, text: str, retry_after: float | None = None, cost_usd: float = 0.0) -> None:
         super().__init__(text)
         self.kind: Kind = kind
         self.retry_after = retry_after
@@ -258,9 +256,7 @@ class Claude:
     def _call(self, question: _Question) -> tuple[dict[str, Any], float | None]:
         """The body of the service's answer and its cost, after as many attempts as time allows."""
         self._check_access()
-        importlib.import_module(
-            "anthropic"
-        )  # Which takes seconds on a busy machine: before the clock starts.
+        importlib.import_module("anthropic")  # Which takes seconds on a busy machine: before the clock starts.
         seconds = min(self._timeout_seconds, self._budget.seconds_left if self._budget else math.inf)
         deadline = time.monotonic() + seconds
         for attempt in range(1, self._attempts + 1):
@@ -269,9 +265,7 @@ class Claude:
             except _Failure as failure:
                 pause = self._pause(failure, attempt)
                 if not failure.again or attempt == self._attempts or time.monotonic() + pause >= deadline:
-                    raise ClaudeError(
-                        failure.kind, self._without_key(failure.text), failure.retry_after
-                    ) from None
+                    raise ClaudeError(failure.kind, self._without_key(failure.text), failure.retry_after) from None
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -514,9 +508,7 @@ def _raise_for_status(error: anthropic.APIStatusError) -> NoReturn:
     if status in (408, 409, 429) or status >= 500:
         raise _Failure("try_later", f"the service is busy: {reason}", again=True, retry_after=retry_after)
     if status in (401, 402, 403) or "credit balance" in reason:
-        raise _Failure(
-            "unauthorised", f"the key was not accepted: {reason}; check ANTHROPIC_API_KEY and the account"
-        )
+        raise _Failure("unauthorised", f"the key was not accepted: {reason}; check ANTHROPIC_API_KEY and the account")
     if status == 404:
         raise _Failure("unknown_model", f"not found: {reason}; check writing.model and ANTHROPIC_BASE_URL")
     if status < 400:
@@ -555,11 +547,7 @@ def _message(body: bytes) -> dict[str, Any]:
         message = json.loads(body)
     except (ValueError, RecursionError):
         message = None
-    if (
-        isinstance(message, dict)
-        and message.get("type") == "message"
-        and isinstance(message.get("content"), list)
-    ):
+    if isinstance(message, dict) and message.get("type") == "message" and isinstance(message.get("content"), list):
         return message
     raise _Failure("try_later", "what answered is not the service", again=True, maybe_billed=True)
 
@@ -573,13 +561,9 @@ def _read_answer(body: Mapping[str, Any], model: str, *, cached: bool, cost_usd:
     if stop == "refusal":
         raise ClaudeError("refused", "the model declined to answer", cost_usd=cost)
     if stop in ("max_tokens", "model_context_window_exceeded"):
-        raise ClaudeError(
-            "cut_off", f"the answer was cut off ({stop}); raise writing.max_tokens", cost_usd=cost
-        )
+        raise ClaudeError("cut_off", f"the answer was cut off ({stop}); raise writing.max_tokens", cost_usd=cost)
     if stop not in ("end_turn", "stop_sequence"):
-        raise ClaudeError(
-            "malformed", f"the model stopped for an unknown reason ({stop!r:.40})", cost_usd=cost
-        )
+        raise ClaudeError("malformed", f"the model stopped for an unknown reason ({stop!r:.40})", cost_usd=cost)
     data = _parse_data(_text(body))
     if data is None:
         raise ClaudeError("malformed", "the answer is no JSON object", cost_usd=cost)

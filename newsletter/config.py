@@ -93,7 +93,9 @@ class TopicConfig(_Table):
 class ScheduleConfig(_Table):
     """When an issue is due."""
 
-    cron: str = Field("0 7 * * *", description="When an issue is due, as a cron expression in the newsletter's time zone.")
+    cron: str = Field(
+        "0 7 * * *", description="When an issue is due, as a cron expression in the newsletter's time zone."
+    )
 
 
 class SelectionConfig(_Table):
@@ -118,9 +120,11 @@ class WritingConfig(_Table):
     writer: Literal["auto", "claude", "excerpts"] = Field(
         "auto", description="`claude`, `excerpts` (no key needed), or `auto`: claude when there is a key."
     )
-    model: str = Field("claude-sonnet-4-5", min_length=1, description="Model that writes.")
+    model: str = Field("claude-sonnet-5", min_length=1, description="Model that writes.")
     max_tokens: int = Field(4000, ge=500, le=64000, description="Most tokens of one answer.")
-    timeout_seconds: float = Field(120.0, gt=0, le=900, description="Longest wait for one summary, retries included.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, le=900, description="Longest wait for one answer of the model, retries included."
+    )
     sections: tuple[str, ...] = Field(
         ("summary", "why_it_matters", "build", "takeaways"),
         description="Sections of a summary, in this order; each is a file of newsletter/sections.",
@@ -181,15 +185,21 @@ class WebConfig(_Table):
         pattern=r"^https?://[^\s/]+(/[^\s]*)?$",
         description="Public address of the pages; links in mails start with it.",
     )
-    host: str = Field("127.0.0.1", min_length=1, description="Address that `serve` listens on; a proxy in front brings TLS.")
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="Address that `serve` listens on; a proxy in front brings TLS."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on; 0: any free one.")
 
 
 class DataConfig(_Table):
     """Where the state is kept."""
 
-    folder: str = Field("data", description="Folder of the database and the outbox, relative to the configuration file.")
-    database_url: str = Field("", description="Database; empty: SQLite in the data folder. Also NEWSLETTER_DATABASE_URL.")
+    folder: str = Field(
+        "data", description="Folder of the database and the outbox, relative to the configuration file."
+    )
+    database_url: str = Field(
+        "", description="Database; empty: SQLite in the data folder. Also NEWSLETTER_DATABASE_URL."
+    )
 
 
 DEFAULT_SOURCES = (
@@ -223,19 +233,46 @@ DEFAULT_TOPICS = (
         key="training",
         name="Training",
         description="How models are made, tuned and taught.",
-        keywords=("fine-tuning", "finetuning", "training", "pretraining", "distillation", "reinforcement learning", "RLHF", "unlearning"),
+        keywords=(
+            "fine-tuning",
+            "finetuning",
+            "training",
+            "pretraining",
+            "distillation",
+            "reinforcement learning",
+            "RLHF",
+            "unlearning",
+        ),
     ),
     TopicConfig(
         key="safety",
         name="Safety",
         description="Keeping systems within what people want.",
-        keywords=("alignment", "misalignment", "safety", "reward hacking", "jailbreak", "jailbreaks", "sycophancy", "oversight"),
+        keywords=(
+            "alignment",
+            "misalignment",
+            "safety",
+            "reward hacking",
+            "jailbreak",
+            "jailbreaks",
+            "sycophancy",
+            "oversight",
+        ),
     ),
     TopicConfig(
         key="theory",
         name="Theory and methods",
         description="Mathematics, architectures, and how research is done.",
-        keywords=("theorem", "proof", "graph neural network", "graph neural networks", "geometry", "symmetry", "architecture", "research debt"),
+        keywords=(
+            "theorem",
+            "proof",
+            "graph neural network",
+            "graph neural networks",
+            "geometry",
+            "symmetry",
+            "architecture",
+            "research debt",
+        ),
     ),
 )
 

@@ -68,7 +68,13 @@ def key_of(issue: int, subscriber_id: int) -> str:
 
 
 def plan(
-    session: Session, issue: int, groups: Mapping[str, Assignment], *, frequency: Frequency, due_at: dt.datetime, now: dt.datetime
+    session: Session,
+    issue: int,
+    groups: Mapping[str, Assignment],
+    *,
+    frequency: Frequency,
+    due_at: dt.datetime,
+    now: dt.datetime,
 ) -> None:
     """Write the whole audience of an issue: one row for each mailable reader of its frequency, planned or skipped.
 
@@ -157,7 +163,9 @@ def recover(session: Session, issue: int, now: dt.datetime) -> dict[str, int]:
     """
     stale = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.claimed_at) < now - LEASE)
     claimed = session.execute(
-        update(DeliveryRow).where(stale, col(DeliveryRow.state) == CLAIMED).values(state=PLANNED, claimed_by="", changed_at=now)
+        update(DeliveryRow)
+        .where(stale, col(DeliveryRow.state) == CLAIMED)
+        .values(state=PLANNED, claimed_by="", changed_at=now)
     )
     handing = session.execute(
         update(DeliveryRow)
@@ -167,10 +175,13 @@ def recover(session: Session, issue: int, now: dt.datetime) -> dict[str, int]:
     return {PLANNED: _rowcount(claimed), IN_DOUBT: _rowcount(handing)}
 
 
-def claim(session: Session, issue: int, owner: str, limit: int, now: dt.datetime, real_now: dt.datetime) -> list[Claimed]:
+def claim(
+    session: Session, issue: int, owner: str, limit: int, now: dt.datetime, real_now: dt.datetime
+) -> list[Claimed]:
     """Claim up to ``limit`` due deliveries for ``owner``, in one transaction with the question who may still be mailed.
 
-    Whoever unsubscribed before this transaction is skipped by it. ``now`` says what is due, ``real_now`` starts the lease.
+    Whoever unsubscribed before this transaction, or was erased, is skipped by it. ``now`` says what is due,
+    ``real_now`` starts the lease.
     """
     due = _due(issue, now)
     mailable = _exists(subscribers.mailable(now))
@@ -229,12 +240,23 @@ def mark_handing(session: Session, ids: Sequence[int], provider: str, real_now: 
     session.execute(
         update(DeliveryRow)
         .where(col(DeliveryRow.id).in_(ids), col(DeliveryRow.state) == CLAIMED)
-        .values(state=HANDING, provider=provider, attempts=DeliveryRow.attempts + 1, claimed_at=real_now, changed_at=real_now)
+        .values(
+            state=HANDING,
+            provider=provider,
+            attempts=DeliveryRow.attempts + 1,
+            claimed_at=real_now,
+            changed_at=real_now,
+        )
     )
 
 
-def mark(session: Session, results: Iterable[tuple[int, Outcome | None]], now: dt.datetime, real_now: dt.datetime) -> None:
-    """Record what became of deliveries that were being handed over. No outcome: it was not taken, and that was no try."""
+def mark(
+    session: Session, results: Iterable[tuple[int, Outcome | None]], now: dt.datetime, real_now: dt.datetime
+) -> None:
+    """Record what became of deliveries that were being handed over.
+
+    No outcome: it was not taken, and that was no try.
+    """
     for number, outcome in results:
         session.execute(
             update(DeliveryRow)

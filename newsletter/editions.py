@@ -43,7 +43,9 @@ def assign(issue: Issue, groups: Iterable[Follows], known_topics: Iterable[str])
         pieces = fitting(issue, follows if follows is EVERYTHING else follows & known)
         if not pieces:
             left = follows is not EVERYTHING and not follows & known
-            result[follows] = Assignment(None, "follows no topic that still exists" if left else "no piece fits their topics")
+            result[follows] = Assignment(
+                None, "follows no topic that still exists" if left else "no piece fits their topics"
+            )
             continue
         numbers = tuple(entry.piece.id for entry in pieces)
         result[follows] = Assignment(editions.setdefault(numbers, Edition(issue, pieces)))

@@ -192,9 +192,7 @@ class Door:
         self._tls = tls or httpx.create_ssl_context()
         self._turns = _Turns()
 
-    def get(
-        self, url: str, *, max_bytes: int, etag: str = "", last_modified: str = "", accept: str = "*/*"
-    ) -> Fetched:
+    def get(self, url: str, *, max_bytes: int, etag: str = "", last_modified: str = "", accept: str = "*/*") -> Fetched:
         """What the URL answers, after at most five redirects.
 
         ``max_bytes`` limits the body, before and after unpacking. ``etag`` and ``last_modified`` are those of

@@ -252,9 +252,7 @@ def _names(element: _Element) -> list[str]:
 _FORMULAS = _set("katex mathjax mathjax_chtml mathjax_svg mjpage mjx-chtml mwe-math-element")
 _FORMULA_TAGS = _set("math mjx-container")
 _FORMULA_COPIES = _set("mathjax_preview mathjax_display_preview")
-_FORMULA_STYLE = re.compile(
-    r"(?:[.@][\w.@ >-]{0,80}(?:mjx|MJX|MathJax|font-face)[^{}]{0,300}\{[^{}]{0,500}\}\s*)+"
-)
+_FORMULA_STYLE = re.compile(r"(?:[.@][\w.@ >-]{0,80}(?:mjx|MJX|MathJax|font-face)[^{}]{0,300}\{[^{}]{0,500}\}\s*)+")
 """The style sheet of MathJax, which stays behind as text where a feed was stripped of its tags."""
 
 

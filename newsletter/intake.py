@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from newsletter import fulltext, pieces, sources
 from newsletter.config import FetchingConfig
-from newsletter.fetching import Door, FetchError, Fetched
+from newsletter.fetching import Door, Fetched, FetchError
 from newsletter.pieces import Stored
 from newsletter.sandbox import Sandbox, SandboxError
 from newsletter.sources import Entry, NotAFeed, Reading
@@ -83,9 +83,13 @@ class Intake:
         with self.store.read() as session:
             state = session.get(SourceStateRow, source.key) or SourceStateRow(key=source.key)
         if state.is_gone:
-            return _Answer(source, state, GONE, problem="answered 410 Gone; `newsletter sources list` shows it, remove it")
+            return _Answer(
+                source, state, GONE, problem="answered 410 Gone; `newsletter sources list` shows it, remove it"
+            )
         if state.retry_at and state.retry_at > now:
-            return _Answer(source, state, WAITING, problem=f"asked us to wait until {state.retry_at:%Y-%m-%d %H:%M} UTC")
+            return _Answer(
+                source, state, WAITING, problem=f"asked us to wait until {state.retry_at:%Y-%m-%d %H:%M} UTC"
+            )
         if state.read_at and fresh_minutes and now - state.read_at < dt.timedelta(minutes=fresh_minutes):
             return _Answer(source, state, UNCHANGED)
         try:

@@ -36,9 +36,7 @@ from newsletter.values import Choice, Issue, IssuePiece, Selection, minutes_of
 DRAFT, FROZEN, REJECTED = "draft", "frozen", "rejected"
 DROP, PIN = "drop", "pin"
 NOTE, WITHDRAWN = "note", "withdrawn"
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
 
 
 class IssueError(Misused):
@@ -137,7 +135,9 @@ def load(session: Session, number: int) -> Issue:
         .order_by(col(IssuePieceRow.position))
     ).all()
     entries = tuple(
-        IssuePiece(pieces.to_piece(piece), summaries.from_json(summary.body), tuple(entry.topics), entry.score, entry.why)
+        IssuePiece(
+            pieces.to_piece(piece), summaries.from_json(summary.body), tuple(entry.topics), entry.score, entry.why
+        )
         for entry, piece, summary in found
     )
     return Issue(number, row.date, row.title, entries, row.state)
@@ -287,9 +287,7 @@ class ListedIssue:
         return minutes_of(sum(piece.words for piece in self.pieces))
 
 
-def correct(
-    session: Session, number: int, piece_id: int, note: str, withdrawn: bool, now: dt.datetime
-) -> Correction:
+def correct(session: Session, number: int, piece_id: int, note: str, withdrawn: bool, now: dt.datetime) -> Correction:
     """Say something of a piece of a public issue, or withdraw it. Mails that are out stay as they are.
 
     Raises IssueError: the issue is not public, the piece not in it or withdrawn already, or the text missing.
@@ -333,9 +331,7 @@ def public(session: Session, number: int) -> PublicIssue | None:
 
 
 def _said(session: Session, number: int) -> list[Correction]:
-    rows = session.exec(
-        select(CorrectionRow).where(CorrectionRow.issue_id == number).order_by(col(CorrectionRow.id))
-    )
+    rows = session.exec(select(CorrectionRow).where(CorrectionRow.issue_id == number).order_by(col(CorrectionRow.id)))
     return [Correction(row.piece_id, row.at, row.kind, row.note) for row in rows]
 
 
@@ -384,9 +380,7 @@ def archive(
         _listing(words, topic).where(*_older_than(session, before)).order_by(*_NEWEST_FIRST, _POSITION)
     )
     withdrawn = set(
-        session.exec(
-            select(CorrectionRow.issue_id, CorrectionRow.piece_id).where(CorrectionRow.kind == WITHDRAWN)
-        )
+        session.exec(select(CorrectionRow.issue_id, CorrectionRow.piece_id).where(CorrectionRow.kind == WITHDRAWN))
     )
     folded = [_folded(word) for word in words]
     by_issue = itertools.groupby(found, key=lambda row: (row.id, row.date, row.title))

@@ -67,7 +67,8 @@ def compose(
         *((("Reply-To", sender.reply_to),) if sender.reply_to else ()),
         ("List-Id", f"{_phrase(sender.list_name)} <{sender.list_id}>"),
         ("List-Unsubscribe", f"<{reader.unsubscribe_url}>"),
-        # RFC 8058: the token of this address can do nothing but unsubscribe; together with an https List-Unsubscribe this promises that a POST unsubscribes without a question.
+        # RFC 8058: the token of this address can do nothing but unsubscribe; together with an https
+        # List-Unsubscribe this promises that a POST unsubscribes without a question.
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         # Gmail's feedback loop: up to four fields, the last one stable (Google, "Feedback Loop").
         ("Feedback-ID", f"{issue}:issue:newsletter:{sender.list_id}"),

@@ -40,7 +40,7 @@ _TRACKING = re.compile(
     re.IGNORECASE,
 )
 _ROMAN = re.compile(r"^(?=[ivx])(x{0,3})(ix|iv|v?i{0,3})$")
-_COUNTED = {word: str(n) for n, word in enumerate(("one two three four five six seven eight nine ten").split(), 1)}
+_COUNTED = {"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8"}
 
 
 def canonical_url(url: str) -> str:
@@ -74,7 +74,9 @@ def identities(piece: Piece) -> tuple[str, ...]:
     if piece.url:
         found.append(f"url:{canonical_url(piece.url)}")
     if piece.guid:
-        found.append(f"guid:{_host(piece.source.url)} {canonical_url(piece.guid) if '://' in piece.guid else piece.guid}")
+        found.append(
+            f"guid:{_host(piece.source.url)} {canonical_url(piece.guid) if '://' in piece.guid else piece.guid}"
+        )
     return tuple(dict.fromkeys(found))
 
 
@@ -109,7 +111,11 @@ def _host(url: str) -> str:
 def sketch(text: str) -> tuple[int, ...]:
     """The smallest hashes of a text's word shingles: a fixed-size likeness of it (bottom-k sketch, Broder 1997)."""
     words = re.findall(r"\w+", text.casefold())
-    shingles = {" ".join(words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(words) - SHINGLE_WORDS + 1))} if words else set()
+    shingles = (
+        {" ".join(words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(words) - SHINGLE_WORDS + 1))}
+        if words
+        else set()
+    )
     hashes = (int.from_bytes(hashlib.blake2b(s.encode(), digest_size=6).digest()) for s in shingles)
     return tuple(sorted(hashes)[:SKETCH_SIZE])
 
@@ -149,7 +155,8 @@ def _from_roman(word: str) -> int:
 
 
 def same_piece(one: Piece, other: Piece, one_sketch: Sequence[int], other_sketch: Sequence[int]) -> bool:
-    """Whether two pieces with different identities are one: nearly the same text, or the same title and an author in common.
+    """Whether two pieces with different identities are one: nearly the same text, or the same title
+    and an author in common.
 
     Titles that count differently are never one piece.
     """
@@ -166,7 +173,7 @@ def same_piece(one: Piece, other: Piece, one_sketch: Sequence[int], other_sketch
 
 @dataclass(slots=True)
 class Stored:
-    """What storing one reading did: pieces that are new, those that merged with a known one, and how many were known."""
+    """What storing one reading did: new pieces, those that merged with a known one, and how many were known."""
 
     new: list[Piece] = field(default_factory=list)
     merged: list[tuple[Piece, Piece]] = field(default_factory=list)

@@ -69,7 +69,9 @@ class Built:
     changed: bool = False
 
 
-def fetch(press: Press, intake: Intake, heard: Callable[[SourceReport], None], *, fresh_minutes: int = 0) -> list[SourceReport]:
+def fetch(
+    press: Press, intake: Intake, heard: Callable[[SourceReport], None], *, fresh_minutes: int = 0
+) -> list[SourceReport]:
     """Read every configured source."""
     return intake.fetch(press.config.source_values(), press.clocks.now(), fresh_minutes=fresh_minutes, heard=heard)
 
@@ -106,7 +108,9 @@ def is_current(press: Press, desk: Desk, number: int) -> bool:
     """Whether a draft still is what `build` would make now."""
     with press.store.read() as session:
         found = _candidates(press, session)
-        return issues.row_of(session, number).input_hash == input_hash(press, desk, found, issues.rulings(session, number))
+        return issues.row_of(session, number).input_hash == input_hash(
+            press, desk, found, issues.rulings(session, number)
+        )
 
 
 def _candidates(press: Press, session: Session) -> list[Candidate]:
@@ -170,7 +174,8 @@ def _choose_and_write(
         if not unwritten:
             return picked, tuple(_entry(written[choice.appraisal.piece.id], choice.why) for choice in picked.chosen)
         appraisals = [
-            replace(a, refusal=unwritten[a.piece.id], pinned=False) if a.piece.id in unwritten else a for a in appraisals
+            replace(a, refusal=unwritten[a.piece.id], pinned=False) if a.piece.id in unwritten else a
+            for a in appraisals
         ]
 
 
@@ -196,7 +201,9 @@ def freeze(press: Press, number: int) -> None:
         deliveries.plan(session, number, groups, frequency=Frequency.EVERY, due_at=now, now=now)
 
 
-def send(press: Press, number: int, provider: Provider, progress: Callable[[int], None] = lambda handed: None) -> dict[str, int]:
+def send(
+    press: Press, number: int, provider: Provider, progress: Callable[[int], None] = lambda handed: None
+) -> dict[str, int]:
     """Hand over what is due of a frozen issue. Returns how many deliveries are in each state.
 
     Raises NotAllowed when the provider does not accept us.

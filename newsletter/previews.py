@@ -135,14 +135,18 @@ def _groups(press: Press, session: Session, issue: Issue) -> tuple[list[_Group],
         found[given.edition.key] = _Group(given.edition, (*before.follows, follows), before.readers + readers)
     if not found:
         found["all"] = _Group(Edition(issue, issue.pieces), (), 0)
-    return sorted(found.values(), key=lambda group: (-group.readers, -len(group.edition.pieces), group.edition.key)), skipped
+    return sorted(
+        found.values(), key=lambda group: (-group.readers, -len(group.edition.pieces), group.edition.key)
+    ), skipped
 
 
 def _frozen(session: Session, issue: Issue) -> dict[str, Assignment]:
     numbers = deliveries.editions_of(session, issue.number)
     rows = session.exec(select(AudienceGroupRow).where(AudienceGroupRow.issue_id == issue.number))
     return {
-        row.follows: Assignment(pipeline.edition_of(issue, numbers[row.edition_id]) if row.edition_id else None, row.reason)
+        row.follows: Assignment(
+            pipeline.edition_of(issue, numbers[row.edition_id]) if row.edition_id else None, row.reason
+        )
         for row in rows
     }
 
@@ -169,7 +173,9 @@ def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: 
 
 
 def _describe(follows: Follows, names: dict[str, str]) -> str:
-    return "everything" if follows is editions.EVERYTHING else editions.because(follows, names).removeprefix("you follow ")
+    return (
+        "everything" if follows is editions.EVERYTHING else editions.because(follows, names).removeprefix("you follow ")
+    )
 
 
 def _reader(session: Session, press: Press, issue: Issue, group: _Group) -> Claimed:
@@ -184,7 +190,9 @@ def _reader(session: Session, press: Press, issue: Issue, group: _Group) -> Clai
     if who is None:
         return Claimed(0, issue.number, 0, 0, SAMPLE_ADDRESS, "", False, None)
     text_only = who.format == Format.TEXT
-    return Claimed(0, issue.number, who.id or 0, 0, who.address, who.name, text_only, subscribers.topics_of(who.follows))
+    return Claimed(
+        0, issue.number, who.id or 0, 0, who.address, who.name, text_only, subscribers.topics_of(who.follows)
+    )
 
 
 def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[Check]:
@@ -193,13 +201,17 @@ def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[C
     widest = max((_widest(edition.text) for edition in made), default=0)
     remote = sorted({found for edition in made for found in _remote(edition.html)})
     longest = max((len(line) for edition in made for line in edition.message.split(b"\r\n")), default=0)
-    unlinked = [e.name for e in made if not all(p.piece.url in e.text for p in issue.pieces if p.piece.id in e.piece_ids)]
+    unlinked = [
+        e.name for e in made if not all(p.piece.url in e.text for p in issue.pieces if p.piece.id in e.piece_ids)
+    ]
     return [
         Check("HTML size", html <= MOST_HTML_BYTES, f"largest {html:,} of {MOST_HTML_BYTES:,} bytes"),
         Check("text width", widest <= TEXT_COLUMNS, f"widest line {widest} of {TEXT_COLUMNS} columns"),
         Check("external requests", not remote, ", ".join(remote) or "none"),
         Check("line length", longest <= 998, f"longest line {longest} of 998 bytes"),
-        Check("links in the text part", not unlinked, f"missing in {', '.join(unlinked)}" if unlinked else "all pieces"),
+        Check(
+            "links in the text part", not unlinked, f"missing in {', '.join(unlinked)}" if unlinked else "all pieces"
+        ),
         _sender_check(press),
     ]
 

@@ -169,18 +169,12 @@ class Sandbox:
             return SandboxError("time", f"{function} took more than {self._wall_seconds:g} seconds")
         died_of = worker.cause_of_death() if isinstance(error, EOFError) and worker else None
         if died_of == signal.SIGXCPU:
-            return SandboxError(
-                "time", f"{function} took more than {self._cpu_seconds} seconds of processor time"
-            )
+            return SandboxError("time", f"{function} took more than {self._cpu_seconds} seconds of processor time")
         if died_of == signal.SIGKILL:
             return SandboxError("memory", f"{function} was killed by the system, which may be out of memory")
         if isinstance(error, EOFError):
-            return SandboxError(
-                "crash", f"{function} crashed ({died_of.name if died_of else 'its process ended'})"
-            )
-        return SandboxError(
-            "crash", f"{function} could not be run or answered nonsense ({type(error).__name__})"
-        )
+            return SandboxError("crash", f"{function} crashed ({died_of.name if died_of else 'its process ended'})")
+        return SandboxError("crash", f"{function} could not be run or answered nonsense ({type(error).__name__})")
 
 
 def _end_all(workers: set[_Worker]) -> None:
@@ -295,9 +289,7 @@ def _main() -> None:
             order, body = _receive(pipe, None)
         except EOFError:
             return
-        _send(
-            pipe, _obey(order, body, lambda: _send(pipe, _encoded({"started": True}), b"", None)), b"", None
-        )
+        _send(pipe, _obey(order, body, lambda: _send(pipe, _encoded({"started": True}), b"", None)), b"", None)
 
 
 def _obey(order: dict[str, Any], body: bytes, started: Callable[[], None]) -> bytes:

@@ -82,7 +82,9 @@ def _why_chosen(appraisal: Appraisal, chosen: Sequence[tuple[Appraisal, str]]) -
         return "pinned by the owner"
     penalty, sources, topics = _penalty(appraisal, [a for a, _ in chosen])
     strongest = sorted(appraisal.parts, key=lambda part: -part.points)[:2]
-    why = f"score {appraisal.score:.1f}: " + ", ".join(f"{part.name} {part.points:.1f} ({part.why})" for part in strongest)
+    why = f"score {appraisal.score:.1f}: " + ", ".join(
+        f"{part.name} {part.points:.1f} ({part.why})" for part in strongest
+    )
     if penalty:
         why += f"; {penalty:.1f} off, {_same(sources, topics)}"
     return appraisal.why or why
@@ -98,7 +100,8 @@ def _why_not(appraisal: Appraisal, taken: Sequence[Appraisal], rules: Rules) -> 
         return appraisal.refusal
     if appraisal.score < rules.min_score:
         weakest = min(appraisal.parts, key=lambda part: part.points)
-        return f"score {appraisal.score:.1f} is below {rules.min_score:g}: {weakest.name} {weakest.points:.1f} ({weakest.why})"
+        below = f"score {appraisal.score:.1f} is below {rules.min_score:g}"
+        return f"{below}: {weakest.name} {weakest.points:.1f} ({weakest.why})"
     penalty, sources, topics = _penalty(appraisal, taken)
     if sources >= rules.max_per_source:
         return f"{sources} pieces of {appraisal.piece.source.name} are in already"
@@ -107,7 +110,10 @@ def _why_not(appraisal: Appraisal, taken: Sequence[Appraisal], rules: Rules) -> 
 
 
 def _given_up(chosen: Sequence[tuple[Appraisal, str]], rules: Rules) -> list[Choice]:
-    return [Choice(a, False, f"worth sending, but fewer than {rules.min_pieces} are; kept for the next issue") for a, _ in chosen]
+    return [
+        Choice(a, False, f"worth sending, but fewer than {rules.min_pieces} are; kept for the next issue")
+        for a, _ in chosen
+    ]
 
 
 def _shortfall(appraisals: Sequence[Appraisal], taken: Sequence[Appraisal], rules: Rules) -> str:

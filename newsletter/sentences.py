@@ -79,9 +79,7 @@ _WIDE = "。\uff01\uff1f｡\uff0e"
 _NOTE = r"\[\d{1,3}(?:[,\u2013-]\s?\d{1,3})*\]"
 _MARKS = ".!?…\u061f\u06d4।"
 # A run of marks is tried from its start alone, or a page of dots would take the square of its length.
-_STOP = re.compile(
-    rf"[{_WIDE}][{_WIDE}{_CLOSERS}]*|(?<![{_MARKS}])[{_MARKS}]++[{_CLOSERS}*_]*+(?:{_NOTE})*+(?=\s|$)"
-)
+_STOP = re.compile(rf"[{_WIDE}][{_WIDE}{_CLOSERS}]*|(?<![{_MARKS}])[{_MARKS}]++[{_CLOSERS}*_]*+(?:{_NOTE})*+(?=\s|$)")
 _BRACKET = re.compile(r"[()\[\]\uff08\uff09【】]")
 _PARTNER = {")": "(", "]": "[", "\uff09": "\uff08", "】": "【"}
 _QUOTED = re.compile(

@@ -7,7 +7,6 @@ excerpts of its author's own sentences, marked as such; when even that cannot be
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from newsletter.sections import SectionSpec
 from newsletter.store import Store
 from newsletter.store.tables import SummaryRow
 from newsletter.values import Claim, Piece, Section, SectionShape, Summary, SummaryKind
-from newsletter.writers import Repairer, Writer, WritingError
+from newsletter.writers import Repairer, Writer, WritingError, source_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +57,24 @@ class Desk:
             return summary
         report = self._check(summary, piece)
         if report.failures and isinstance(self.writer, Repairer):
-            second = self.writer.repair(piece, summary, report.problems)
-            report_on_second = self._check(second, piece)
-            # A repair can break what held: the better of the two is published.
-            if len(report_on_second.failures) <= len(report.failures):
-                summary, report = second, report_on_second
-            else:
-                summary = replace(summary, cost_usd=second.cost_usd)
+            summary, report = self._repaired(self.writer, piece, summary, report)
         settled = grounding.settle(summary, report, self.sections)
         if settled is None:
             raise WritingError("too little of what the model wrote is borne out by the piece")
         return settled
+
+    def _repaired(
+        self, writer: Repairer, piece: Piece, first: Summary, report: grounding.Report
+    ) -> tuple[Summary, grounding.Report]:
+        """The better of the first draft and one repair of it: a repair can fail, and can break what held."""
+        try:
+            second = writer.repair(piece, first, report.problems)
+        except WritingError as error:
+            return replace(first, notes=(*first.notes, f"not repaired: {error}")), report
+        report_on_second = self._check(second, piece)
+        if len(report_on_second.failures) <= len(report.failures):
+            return second, report_on_second
+        return replace(first, cost_usd=second.cost_usd), report
 
     def _check(self, summary: Summary, piece: Piece) -> grounding.Report:
         return grounding.check(summary, piece, self.sections, language=self.language)
@@ -101,12 +107,6 @@ class Desk:
             return row.id or 0
 
 
-def source_hash(piece: Piece) -> str:
-    """Names all of a piece that a summary is written from; it changes with them."""
-    parts = (piece.title, piece.source.name, piece.origin.value, *piece.authors, piece.text)
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
-
-
 def to_json(summary: Summary) -> dict[str, Any]:
     """The summary as plain JSON values; `from_json` gives the same summary again."""
     return {
@@ -134,13 +134,18 @@ def to_json(summary: Summary) -> dict[str, Any]:
 
 def from_json(body: dict[str, Any]) -> Summary:
     """The summary that `to_json` wrote."""
-    plain = {key: body[key] for key in ("writer", "model", "prompt_version", "source_hash", "words_read", "words_total", "cost_usd")}
+    plain = {
+        key: body[key]
+        for key in ("writer", "model", "prompt_version", "source_hash", "words_read", "words_total", "cost_usd")
+    }
     sections = tuple(
         Section(
             key=section["key"],
             heading=section["heading"],
             shape=SectionShape(section["shape"]),
-            blocks=tuple(tuple(Claim(sentence, tuple(quotes)) for sentence, quotes in block) for block in section["blocks"]),
+            blocks=tuple(
+                tuple(Claim(sentence, tuple(quotes)) for sentence, quotes in block) for block in section["blocks"]
+            ),
             is_suggestion=section["is_suggestion"],
         )
         for section in body["sections"]

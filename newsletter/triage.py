@@ -27,19 +27,21 @@ NOTICE_WORDS = 300
 _RELEVANCE, _DEPTH, _EVIDENCE, _FRESHNESS = 3.5, 3.0, 2.0, 1.5
 """Most points of each part; together 10."""
 _EVIDENCE_WORDS = re.compile(
-    r"\b(we (?:find|found|show|measure|tested|trained|evaluate|compare|ran)|results?|experiments?|ablations?|baselines?|"
+    r"\b(we (?:find|found|show|measure|tested|trained|evaluate|compare|ran)|results?|experiments?|ablations?|"
+    r"baselines?|"
     r"control|dataset|accuracy|replicat\w+|limitations?|fail(?:s|ed|ure)?|did not|negative result|seeds?|confidence)\b",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?<![\w.])\d[\d,.]*\s?(?:%|x\b|percent|points?|runs|seeds|models|parameters|[KMB]\b)?")
 _NOTICES = re.compile(
-    r"\b(sponsored|advertisement|register now|save the date|we(?:'| a)re hiring|job opening|apply by|apply now|meetup|meet-up|"
-    r"open thread|call for papers|promo code|early[- ]bird|tickets?)\b",
+    r"\b(sponsored|advertisement|register now|save the date|we(?:'| a)re hiring|job opening|apply by|"
+    r"apply now|meetup|meet-up|"
+    r"open thread|call for papers|promo code|early[- ]bird)\b",
     re.IGNORECASE,
 )
 _COMMON = frozenset(
-    "the and for that with this from not but are was were has have its their what which who how than then into over "
-    "about without working does new read can will would should could more most some any all our your does".split()
+    "the and for that with this from not but are was were has have its their what which who how than then into over "  # noqa: SIM905
+    "about without working does new read can will would should could more most some any all our your".split()
 )
 
 
@@ -52,10 +54,15 @@ class Brief:
     max_age_days: int
 
 
-def appraise(candidates: Sequence[Candidate], brief: Brief, weights: dict[str, float], now: dt.datetime) -> list[Appraisal]:
-    """Appraise every candidate. ``weights`` are the sources' by key; a source that is configured no more counts as 1."""
+def appraise(
+    candidates: Sequence[Candidate], brief: Brief, weights: dict[str, float], now: dt.datetime
+) -> list[Appraisal]:
+    """Appraise every candidate. ``weights`` are the sources' by key; one that is not configured counts as 1."""
     terms = _terms(brief.text)
-    return [_appraise(candidate, brief, terms, weights.get(candidate.piece.source.key, 1.0), now) for candidate in candidates]
+    return [
+        _appraise(candidate, brief, terms, weights.get(candidate.piece.source.key, 1.0), now)
+        for candidate in candidates
+    ]
 
 
 def _appraise(candidate: Candidate, brief: Brief, terms: frozenset[str], weight: float, now: dt.datetime) -> Appraisal:
@@ -72,10 +79,14 @@ def _appraise(candidate: Candidate, brief: Brief, terms: frozenset[str], weight:
         parts.append(Part("carried", 0.3, f"also in {', '.join(candidate.also_in)}"))
     if notices := _notices(piece):
         most = sum(part.points for part in parts)
-        parts.append(Part("notice", -round(min(most, NOTICE * len(notices)), 4), f"short, and says {', '.join(notices[:3])}"))
+        parts.append(
+            Part("notice", -round(min(most, NOTICE * len(notices)), 4), f"short, and says {', '.join(notices[:3])}")
+        )
     if weight != 1.0:
         parts.append(Part("source", round(sum(p.points for p in parts) * (weight - 1), 4), f"weight {weight:g}"))
-    return Appraisal(piece, candidate.first_seen, topics, tuple(parts), refusal=_refusal(piece, brief.max_age_days, now))
+    return Appraisal(
+        piece, candidate.first_seen, topics, tuple(parts), refusal=_refusal(piece, brief.max_age_days, now)
+    )
 
 
 def _notices(piece: Piece) -> list[str]:
@@ -126,7 +137,11 @@ def _relevance(piece: Piece, hits: dict[str, float], terms: frozenset[str]) -> P
     brief = min(1.0, len(shared) / max(1, min(len(terms), 12)))
     topical = min(1.0, sum(hits.values()) / 25)
     names = ", ".join(sorted(hits, key=lambda key: -hits[key])[:MOST_TOPICS]) or "no topic"
-    return Part("relevance", round(_RELEVANCE * (0.35 * brief + 0.65 * topical), 4), f"{names}; {len(shared)} words of the brief")
+    return Part(
+        "relevance",
+        round(_RELEVANCE * (0.35 * brief + 0.65 * topical), 4),
+        f"{names}; {len(shared)} words of the brief",
+    )
 
 
 def _depth(piece: Piece) -> Part:

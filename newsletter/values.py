@@ -16,7 +16,8 @@ from enum import StrEnum
 WORDS_PER_MINUTE = 200
 """Reading speed behind every "N min"; the published issues of the product use the same."""
 
-_WORD = re.compile(r"\S*[^\W_]\S*")
+# Linear on any text: what cannot begin a word is passed over once, and never tried again (possessive).
+_WORD = re.compile(r"(?<!\S)(?:_|[^\w\s])*+\w")
 
 FULL_TEXT_WORDS = 250
 """Below this many words a text is no full text, wherever it came from."""
@@ -141,7 +142,8 @@ class Summary:
     """Our text on a piece, section by section, and how it came to be.
 
     ``writer`` is the file of :mod:`newsletter.writers` that wrote it, ``model`` the model (empty without one).
-    ``words_read`` of ``words_total`` of the piece's text were read. ``notes`` tell the owner what was repaired or left out.
+    ``words_read`` of ``words_total`` of the piece's text were read. ``notes`` tell the owner what was repaired
+    or left out.
     """
 
     kind: SummaryKind
@@ -296,4 +298,3 @@ def count_words(text: str) -> int:
 def minutes_of(words: int) -> int:
     """Minutes to read so many words, rounded up, at least one."""
     return max(1, math.ceil(words / WORDS_PER_MINUTE))
-

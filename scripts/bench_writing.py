@@ -62,9 +62,7 @@ VENUE_FRAMES = (
     "{venue} shows that {rest}",
     "The authors at {venue} note that {rest}",
 )
-NEGATABLE = re.compile(
-    r"\b(is|are|was|were|can|could|does|did|has|have|had|would|may|might|will|should)\b(?! not)"
-)
+NEGATABLE = re.compile(r"\b(is|are|was|were|can|could|does|did|has|have|had|would|may|might|will|should)\b(?! not)")
 NEGATED = re.compile(r"\b(is|are|was|were|can|could|does|did|has|have|had|would|may|might|will|should) not\b")
 
 
@@ -90,9 +88,7 @@ class Corpus:
         """Names that the piece's text has, as far as their writing tells."""
         source = self.searchable[piece.url]
         found = {name for paragraph in source.paragraphs for name in names_in(paragraph, source)}
-        return sorted(
-            name for name in found if name.casefold() not in source.uncapitalised and "'" not in name
-        )
+        return sorted(name for name in found if name.casefold() not in source.uncapitalised and "'" not in name)
 
     def others(self, case: Case) -> list[Case]:
         """Cases about other pieces."""
@@ -228,22 +224,16 @@ def samples() -> list[Piece]:
         venue = root.findtext("channel/title") or root.findtext(f"{atom}title") or ""
         for item in (*root.iter("item"), *root.iter(f"{atom}entry")):
             title = item.findtext("title") or item.findtext(f"{atom}title") or ""
-            link = item.findtext("link") or next(
-                (link.get("href", "") for link in item.iter(f"{atom}link")), ""
-            )
+            link = item.findtext("link") or next((link.get("href", "") for link in item.iter(f"{atom}link")), "")
             names = [node.text for node in item.iter(creator)] + [
                 n.findtext(f"{atom}name") for n in item.iter(f"{atom}author")
             ]
-            html = item.findtext("{http://purl.org/rss/1.0/modules/content/}encoded") or item.findtext(
-                f"{atom}content"
-            )
+            html = item.findtext("{http://purl.org/rss/1.0/modules/content/}encoded") or item.findtext(f"{atom}content")
             page = folder / "pages" / f"{link.rstrip('/').rsplit('/', 1)[-1]}.html"
             text = light_text(html or (page.read_text("utf-8") if page.exists() else ""))
             authors = tuple(name for name in names if name)
             found.append(
-                Piece(
-                    title, link, Source(name, venue, ""), authors=authors, text=text, origin=TextOrigin.FEED
-                )
+                Piece(title, link, Source(name, venue, ""), authors=authors, text=text, origin=TextOrigin.FEED)
             )
     return found
 
@@ -270,9 +260,7 @@ def corpus_pieces(folder: Path) -> list[tuple[Piece, str]]:
     """Articles of a folder, each with its author's description (empty when unknown)."""
     listed = next(iter(sorted(folder.rglob("pieces.json"))), None)
     known = (
-        {entry["file"]: entry for entry in json.loads(listed.read_text("utf-8")) if entry.get("file")}
-        if listed
-        else {}
+        {entry["file"]: entry for entry in json.loads(listed.read_text("utf-8")) if entry.get("file")} if listed else {}
     )
     found = []
     for file in sorted(path for path in folder.rglob("*") if path.suffix in (".html", ".txt", ".md")):
@@ -292,11 +280,7 @@ def quoted_cases(pieces: Sequence[Piece], rng: random.Random) -> list[Case]:
     """Up to 20 sentences of each piece as claims with themselves as quotes."""
     cases = []
     for piece in pieces:
-        said = [
-            s.text
-            for s in sentences.sentences(piece.text)
-            if not s.is_heading and 8 <= len(s.text.split()) <= 40
-        ]
+        said = [s.text for s in sentences.sentences(piece.text) if not s.is_heading and 8 <= len(s.text.split()) <= 40]
         said = [text for text in said if re.fullmatch(r"[A-Z].*[.!]", text)]
         cases += [Case(piece, Claim(text, (text,))) for text in rng.sample(said, min(20, len(said)))]
     return cases
@@ -339,9 +323,7 @@ def measure_excerpts(pieces: Sequence[tuple[Piece, str]], out: Callable[[str], N
         except WritingError:
             continue
         picked = " ".join(text for section in summary.sections for text in section.texts).split()
-        body = (
-            s.text for s in sentences.sentences(piece.text) if not s.is_heading and s.text not in description
-        )
+        body = (s.text for s in sentences.sentences(piece.text) if not s.is_heading and s.text not in description)
         first = " ".join(body).split()
         length = min(len(picked), len(first))
         scores["excerpts"].append(rouge(" ".join(picked[:length]), description))
@@ -370,9 +352,7 @@ def main() -> int:
     folder = os.environ.get("CORPUS_DIR")
     pieces = corpus_pieces(Path(folder)) if folder else []
     if pieces:
-        measure(
-            quoted_cases([piece for piece, _ in pieces], random.Random(SEED)), f"Sentences of {folder}", print
-        )
+        measure(quoted_cases([piece for piece, _ in pieces], random.Random(SEED)), f"Sentences of {folder}", print)
     described = [(piece, description) for piece, description in pieces if description]
     if described:
         measure_excerpts(described, print)

@@ -24,9 +24,7 @@ def mailable(now: dt.datetime) -> ColumnElement[bool]:
     by their primary key, row by row, so the answer is that of the transaction it runs in.
     """
     suppressed = exists(literal(1)).where(col(Suppression.identity_hash) == col(Subscriber.identity_hash))
-    return and_(
-        col(Subscriber.state) == State.ACTIVE.value, _not_paused(now), ~suppressed.correlate(Subscriber)
-    )
+    return and_(col(Subscriber.state) == State.ACTIVE.value, _not_paused(now), ~suppressed.correlate(Subscriber))
 
 
 def in_audience(now: dt.datetime, frequency: Frequency) -> ColumnElement[bool]:
@@ -34,9 +32,7 @@ def in_audience(now: dt.datetime, frequency: Frequency) -> ColumnElement[bool]:
     return and_(mailable(now), col(Subscriber.frequency) == frequency.value)
 
 
-def audience_counts(
-    session: Session, now: dt.datetime, frequency: Frequency = Frequency.EVERY
-) -> dict[str, int]:
+def audience_counts(session: Session, now: dt.datetime, frequency: Frequency = Frequency.EVERY) -> dict[str, int]:
     """Everyone in the list, counted once: ``audience``, and the reasons of those who are not in it.
 
     The reasons are ``suppressed: KIND`` (the first kind in the order of the alphabet), ``unsubscribed``,

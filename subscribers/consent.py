@@ -47,12 +47,8 @@ def forget_networks(session: Session, *, now: dt.datetime) -> int:
     gone = select(col(Subscriber.id)).where(
         col(Subscriber.state) == State.UNSUBSCRIBED.value, col(Subscriber.left_at) <= now - NETWORK_KEPT
     )
-    stale = select(col(Consent.id)).where(
-        col(Consent.network).is_not(None), col(Consent.subscriber_id).in_(gone)
-    )
+    stale = select(col(Consent.id)).where(col(Consent.network).is_not(None), col(Consent.subscriber_id).in_(gone))
     ids = list(session.scalars(stale))
     for start in range(0, len(ids), 1000):
-        session.execute(
-            update(Consent).where(col(Consent.id).in_(ids[start : start + 1000])).values(network=None)
-        )
+        session.execute(update(Consent).where(col(Consent.id).in_(ids[start : start + 1000])).values(network=None))
     return len(ids)

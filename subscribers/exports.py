@@ -54,9 +54,7 @@ def write(session: Session, file: TextIO) -> int:
     query = select(*_COLUMNS).order_by(col(Subscriber.id)).limit(_BATCH)
     while rows := session.execute(query.where(col(Subscriber.id) > after)).all():
         kinds = suppression.kinds_of_many(session, [row.identity_hash for row in rows])
-        writer.writerows(
-            map(neutral, _cells(row, " ".join(sorted(kinds.get(row.identity_hash, ()))))) for row in rows
-        )
+        writer.writerows(map(neutral, _cells(row, " ".join(sorted(kinds.get(row.identity_hash, ()))))) for row in rows)
         after, written = rows[-1].id, written + len(rows)
     return written
 

@@ -208,9 +208,7 @@ def _field_of(heading: str) -> str:
 def _guessed(sample: list[list[str]], columns: dict[str, int]) -> _Layout:
     """The columns of a file whose headings do not say where the addresses are. Raises NotAList."""
     first = sample[0]
-    counts = Counter(
-        place for row in sample for place, cell in enumerate(row) if _LIKE_AN_ADDRESS.search(cell)
-    )
+    counts = Counter(place for row in sample for place, cell in enumerate(row) if _LIKE_AN_ADDRESS.search(cell))
     if not counts:
         raise NotAList("no column of it holds addresses (name it `email` if one does)")
     place = counts.most_common(1)[0][0]
@@ -473,9 +471,7 @@ def _cells_of(cells: list[str], columns: Mapping[str, int]) -> dict[str, str]:
 
     Space around them goes, and the quote that an export put before a formula.
     """
-    found = {
-        name: cells[place].strip(_SPACE) if place < len(cells) else "" for name, place in columns.items()
-    }
+    found = {name: cells[place].strip(_SPACE) if place < len(cells) else "" for name, place in columns.items()}
     for name, cell in found.items():
         if cell.startswith("'") and _NEUTRALISED.match(cell):
             found[name] = cell[1:]

@@ -187,9 +187,7 @@ def suppress(session: Session, address: str, kind: Kind, *, now: dt.datetime, no
     return new
 
 
-def suppress_subscriber(
-    session: Session, subscriber_id: int, kind: Kind, *, now: dt.datetime, note: str = ""
-) -> bool:
+def suppress_subscriber(session: Session, subscriber_id: int, kind: Kind, *, now: dt.datetime, note: str = "") -> bool:
     """The same by a subscriber's id, as a provider's report names it. For someone who is gone: False."""
     subscriber = session.get(Subscriber, subscriber_id)
     return subscriber is not None and suppress(session, subscriber.address, kind, now=now, note=note)
@@ -214,9 +212,7 @@ def may_get_letters(session: Session, address: str) -> bool:
     return not suppressions(session, address) & BARRING
 
 
-def change_address(
-    session: Session, subscriber_id: int, address: str, *, now: dt.datetime, consent_text: str
-) -> None:
+def change_address(session: Session, subscriber_id: int, address: str, *, now: dt.datetime, consent_text: str) -> None:
     """Move a person to another address, after they confirmed at it: that is a double opt-in of the new one.
 
     Raises LookupError, InvalidAddress, AddressTaken when someone else has it, Barred when the owner has to
@@ -252,9 +248,7 @@ def find(session: Session, address: str) -> Subscriber | None:
     return _with_identity(session, parse(address).identity)
 
 
-def page(
-    session: Session, *, after: int = 0, limit: int = 100, state: State | None = None
-) -> Sequence[Subscriber]:
+def page(session: Session, *, after: int = 0, limit: int = 100, state: State | None = None) -> Sequence[Subscriber]:
     """People in the order of their ids, after id ``after``; the last page is as quick as the first.
 
     ``state`` is as stored, so ``PAUSED`` finds nobody: those are active.

@@ -95,9 +95,7 @@ def kinds_of_many(session: Session, identity_hashes: Collection[str]) -> dict[st
     """The suppressions of many hashes at once; a hash without any is left out."""
     query = select(col(Suppression.identity_hash), col(Suppression.kind))
     found: dict[str, frozenset[Kind]] = {}
-    for identity_hash, kind in session.execute(
-        query.where(col(Suppression.identity_hash).in_(identity_hashes))
-    ):
+    for identity_hash, kind in session.execute(query.where(col(Suppression.identity_hash).in_(identity_hashes))):
         found[identity_hash] = found.get(identity_hash, frozenset()) | {Kind(kind)}
     return found
 

@@ -71,8 +71,7 @@ def console_blocks(text: str) -> list[str]:
 
 def _played(block: str, run: Callable[[str], str]) -> str:
     return "".join(
-        f"$ {command}\n{output if command == TEST_COMMAND else run(command)}"
-        for command, output in commands_of(block)
+        f"$ {command}\n{output if command == TEST_COMMAND else run(command)}" for command, output in commands_of(block)
     )
 
 

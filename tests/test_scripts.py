@@ -43,9 +43,7 @@ class Checkout:
         uv.write_text(FAKE_UV, "utf-8")
         uv.chmod(0o755)
 
-    def demo(
-        self, *arguments: str, python: str = sys.executable, **more: str
-    ) -> subprocess.CompletedProcess[str]:
+    def demo(self, *arguments: str, python: str = sys.executable, **more: str) -> subprocess.CompletedProcess[str]:
         """Run scripts/demo from another folder, with nothing of the environment that runs the tests."""
         paths = os.pathsep.join((str(self.tools), "/usr/local/bin", "/usr/bin", "/bin"))
         known = {"PATH": paths, "HOME": str(self.home), "INSTALLS": str(self.installs), "PYTHON": python}
@@ -127,9 +125,7 @@ def test_a_failed_install_is_shown_in_full_and_tried_again(checkout: Checkout) -
     assert failed.returncode == 1
     assert failed.stdout == ""
     assert "noise of an install" in failed.stderr
-    assert failed.stderr.splitlines()[-1].startswith(
-        "scripts/demo: could not set up .venv, for the reason above"
-    )
+    assert failed.stderr.splitlines()[-1].startswith("scripts/demo: could not set up .venv, for the reason above")
     assert checkout.demo().stdout == "<newsletter><demo>"
 
 
@@ -137,9 +133,7 @@ def test_a_wrong_python_is_one_line_with_the_mend(checkout: Checkout) -> None:
     stopped = checkout.demo(python="/bin/false")
     assert stopped.returncode == 1
     (line,) = stopped.stderr.splitlines()
-    assert line.startswith(
-        "scripts/demo: PYTHON is '/bin/false', but the newsletter needs Python 3.11 or newer"
-    )
+    assert line.startswith("scripts/demo: PYTHON is '/bin/false', but the newsletter needs Python 3.11 or newer")
     assert "unset PYTHON" in line
 
 

@@ -60,9 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Problem as problem:
         return _fail(arguments, ENDINGS[next(kind for kind in ENDINGS if isinstance(problem, kind))], str(problem))
     except KeyboardInterrupt:
-        return _fail(arguments, Exit.INTERRUPTED, "interrupted; what was committed stays, run the same command to go on")
+        return _fail(
+            arguments, Exit.INTERRUPTED, "interrupted; what was committed stays, run the same command to go on"
+        )
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error, and nothing more can be said (signal(7), SIGPIPE).
+        # The reader of our output went away (`| head`): no error, and nothing more can be said (signal(7), SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except Exception as error:  # the last edge: whatever comes here is a bug, and is said in one line

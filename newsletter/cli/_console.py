@@ -71,7 +71,12 @@ class Console:
             rate = done / max(time.monotonic() - began, 0.001)
             bar = "#" * (30 * done // total)
             left = f"{(total - done) / rate:.0f} s left" if rate else ""
-            print(f"\r{label} [{bar:<30}] {done:,}/{total:,}, {rate:,.0f}/s, {left}\x1b[K", end="", file=self.err, flush=True)
+            print(
+                f"\r{label} [{bar:<30}] {done:,}/{total:,}, {rate:,.0f}/s, {left}\x1b[K",
+                end="",
+                file=self.err,
+                flush=True,
+            )
 
         try:
             yield advance

@@ -51,7 +51,9 @@ def _left_out(console: Console, preview: Preview) -> None:
     for number, choice in enumerate(left[:MOST_LEFT_OUT]):
         console.row("Left out" if not number else "", f"{choice['title']} (piece {choice['piece']}): {choice['why']}")
     if len(left) > MOST_LEFT_OUT:
-        console.row("", f"... and {len(left) - MOST_LEFT_OUT} more: `newsletter issues show {preview.issue.number} --why`")
+        console.row(
+            "", f"... and {len(left) - MOST_LEFT_OUT} more: `newsletter issues show {preview.issue.number} --why`"
+        )
     if left:
         console.say()
 
@@ -75,7 +77,8 @@ def _editions(console: Console, preview: Preview) -> None:
         who = "; ".join(edition.follows) or "nobody yet"
         console.row(
             "Editions" if not number else "",
-            f"{edition.name}: pieces {pieces}; {edition.readers:,} {'reader' if edition.readers == 1 else 'readers'} ({who}); "
+            f"{edition.name}: {'piece' if len(edition.piece_ids) == 1 else 'pieces'} {pieces}; "
+            f"{edition.readers:,} {'reader' if edition.readers == 1 else 'readers'} ({who}); "
             f"HTML {sizes['html'] / 1000:.1f} kB, text {sizes['text'] / 1000:.1f} kB",
         )
     console.say()
@@ -84,7 +87,10 @@ def _editions(console: Console, preview: Preview) -> None:
 def sent(console: Console, title: str, provider: str, counts: dict[str, int], skipped: dict[str, int]) -> None:
     """What became of an issue's deliveries: every state, and who was skipped and why."""
     total = sum(counts.values())
-    states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items()) or "nobody is subscribed yet"
+    states = (
+        ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counts.items())
+        or "nobody is subscribed yet"
+    )
     console.row("Sent", f"{title}: {total:,} {'delivery' if total == 1 else 'deliveries'} by {provider}: {states}")
     for reason, count in skipped.items():
         console.row("", f"{count:,} skipped: {reason}")

@@ -74,7 +74,9 @@ class Workshop:
         try:
             moment = dt.datetime.fromisoformat(text)
         except ValueError as error:
-            raise Stop(Exit.USAGE, f"--now {text}: not an ISO date or time, such as 2026-05-29T07:00:00+00:00") from error
+            raise Stop(
+                Exit.USAGE, f"--now {text}: not an ISO date or time, such as 2026-05-29T07:00:00+00:00"
+            ) from error
         zone = ZoneInfo(self.config.newsletter.time_zone)
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
 

@@ -38,7 +38,9 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         with store.read() as session:
             issue = issues.load(session, built.number)
     show_draft(console, issue, built.changed)
-    console.finish({"issue": issue.number, "title": issue.title, "changed": built.changed, "pieces": pieces_json(issue)})
+    console.finish(
+        {"issue": issue.number, "title": issue.title, "changed": built.changed, "pieces": pieces_json(issue)}
+    )
     return Exit.DONE
 
 
@@ -74,7 +76,10 @@ def show_draft(console: Console, issue: Issue, changed: bool) -> None:
         marked = " (excerpts)" if entry.summary.kind.value == "excerpts" else ""
         console.say(f"{number:3}. {entry.piece.title}{marked}")
         console.say(f"     {entry.piece.source.name}, {entry.summary.minutes} min; {entry.why}")
-    console.note("See it with `newsletter send --dry-run`, change it with `newsletter issues drop|pin`, send it with `newsletter send`.")
+    console.note(
+        "See it with `newsletter send --dry-run`, change it with `newsletter issues drop|pin`, "
+        "send it with `newsletter send`."
+    )
 
 
 def pieces_json(issue: Issue) -> list[dict[str, object]]:

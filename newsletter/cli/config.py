@@ -22,7 +22,9 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     place = str(settings.file) if settings.file else "no file: the defaults"
     if arguments.action == "check":
         _check_parts(workshop)
-        console.say(f"{place}: {len(settings.config.sources)} sources, {len(settings.config.topics)} topics, all keys good")
+        console.say(
+            f"{place}: {len(settings.config.sources)} sources, {len(settings.config.topics)} topics, all keys good"
+        )
         console.finish({"file": str(settings.file or ""), "ok": True})
         return Exit.DONE
     console.say(f"# {place}")

@@ -76,7 +76,9 @@ def _run(workshop: Workshop, store: Store, folder: Path) -> Path:
     _report.sent(console, preview.issue.title, provider.name, counts, preview.skipped)
     console.row("Mails", _shown(workshop.settings.outbox))
     console.row("Preview", _shown(page))
-    console.finish({**previews.report(preview), "states": counts, "outbox": str(workshop.settings.outbox), "preview": str(page)})
+    console.finish(
+        {**previews.report(preview), "states": counts, "outbox": str(workshop.settings.outbox), "preview": str(page)}
+    )
     return page
 
 
@@ -115,7 +117,8 @@ def _tell(console: Console, preview: Preview) -> None:
         readers = f"{edition.readers} {'reader' if edition.readers == 1 else 'readers'}"
         console.row(
             f"Edition {edition.name}",
-            f"{len(edition.piece_ids)} pieces for {readers} ({'; '.join(edition.follows)}), {edition.sizes['html'] / 1000:.1f} kB",
+            f"{len(edition.piece_ids)} {'piece' if len(edition.piece_ids) == 1 else 'pieces'} for {readers} "
+            f"({'; '.join(edition.follows)}), {edition.sizes['html'] / 1000:.1f} kB",
         )
 
 

@@ -68,7 +68,14 @@ def result(reports: list[SourceReport]) -> dict[str, Any]:
                 "status": report.status,
                 "pieces": report.entries,
                 "new": [
-                    {"piece": p.id, "title": p.title, "text": p.origin.value, "words": p.words, "url": p.url, "note": p.note}
+                    {
+                        "piece": p.id,
+                        "title": p.title,
+                        "text": p.origin.value,
+                        "words": p.words,
+                        "url": p.url,
+                        "note": p.note,
+                    }
                     for p in report.new
                 ],
                 "merged": [{"title": piece.title, "into": twin.id} for piece, twin in report.merged],

@@ -32,13 +32,18 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         written = [path for path, text in files(folder).items() if _write_new(path, text)]
     except OSError as error:
-        raise Stop(Exit.CONFIGURATION, f"{folder}: cannot be written to ({error.strerror}); choose another folder") from error
+        raise Stop(
+            Exit.CONFIGURATION, f"{folder}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error
     kept = [path for path in files(folder) if path not in written]
     for path in written:
         console.say(f"made {path}")
     for path in kept:
         console.say(f"kept {path}, which was there already")
-    console.note(f"Next: put your name and topics into {folder / FILE_NAME}, then run `newsletter send --dry-run` in that folder.")
+    console.note(
+        f"Next: put your name and topics into {folder / FILE_NAME}, "
+        "then run `newsletter send --dry-run` in that folder."
+    )
     console.finish({"made": [str(path) for path in written], "kept": [str(path) for path in kept]})
     return Exit.DONE
 

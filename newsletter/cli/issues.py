@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("list", help="all issues, newest first", parents=[everywhere()])
     show = actions.add_parser("show", help="an issue's pieces", parents=[everywhere()])
     show.add_argument("issue", type=int, metavar="N")
-    show.add_argument("--why", action="store_true", help="the score of every candidate, chosen or left out, with its reasons")
+    show.add_argument(
+        "--why", action="store_true", help="the score of every candidate, chosen or left out, with its reasons"
+    )
     for name, line in (("drop", "leave a piece out of a draft"), ("pin", "have a piece in a draft whatever its score")):
         rule = actions.add_parser(name, help=line, parents=[everywhere()])
         rule.add_argument("issue", type=int, metavar="N")
@@ -50,10 +52,21 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
     with store.read() as session:
         for row in issues.listing(session):
             counts = deliveries.counts(session, row.id or 0)
-            listed.append({"issue": row.id, "date": row.date.isoformat(), "state": row.state, "title": row.title, "deliveries": counts})
+            listed.append(
+                {
+                    "issue": row.id,
+                    "date": row.date.isoformat(),
+                    "state": row.state,
+                    "title": row.title,
+                    "deliveries": counts,
+                }
+            )
     for entry in listed:
         counted = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in entry["deliveries"].items())
-        console.say(f"{entry['issue']:4}  {entry['date']}  {entry['state']:9} {entry['title']}" + (f"  ({counted})" if counted else ""))
+        console.say(
+            f"{entry['issue']:4}  {entry['date']}  {entry['state']:9} {entry['title']}"
+            + (f"  ({counted})" if counted else "")
+        )
     if not listed:
         console.say("There is no issue yet; `newsletter build` makes a draft.")
     console.finish({"issues": listed})
@@ -74,7 +87,13 @@ def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
             console.say(f"     {entry.why}")
     if arguments.why:
         _why(console, row)
-    result = {"issue": issue.number, "state": issue.state, "title": issue.title, "pieces": pieces_json(issue), "rulings": rulings}
+    result = {
+        "issue": issue.number,
+        "state": issue.state,
+        "title": issue.title,
+        "pieces": pieces_json(issue),
+        "rulings": rulings,
+    }
     console.finish({**result, "selection": row.selection} if arguments.why else result)
     return Exit.DONE
 
@@ -86,7 +105,9 @@ def _why(console: Console, row: IssueRow) -> None:
         console.say(console.paint(name, "bold"))
         for choice in choices:
             topics = f" [{', '.join(choice['topics'])}]" if choice["topics"] else ""
-            console.say(f"{choice['score']:6.2f}  {choice['title']} (piece {choice['piece']}, {choice['source']}){topics}")
+            console.say(
+                f"{choice['score']:6.2f}  {choice['title']} (piece {choice['piece']}, {choice['source']}){topics}"
+            )
             console.say(f"        {choice['why']}")
             for part in choice["parts"]:
                 console.say(f"        {part['points']:+6.2f} {part['name']}: {part['why']}")
@@ -96,7 +117,9 @@ def _rule(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
     from newsletter import issues
 
     with store.write() as session:
-        issues.rule(session, arguments.issue, arguments.piece, issues.DROP if arguments.action == "drop" else issues.PIN)
+        issues.rule(
+            session, arguments.issue, arguments.piece, issues.DROP if arguments.action == "drop" else issues.PIN
+        )
     return _rebuild(arguments, workshop, store)
 
 

@@ -11,7 +11,9 @@ from newsletter.cli._workshop import Workshop
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which issue, and where to."""
-    parser.add_argument("issue", nargs="?", type=int, metavar="ISSUE", help="number of the issue; without it, the newest")
+    parser.add_argument(
+        "issue", nargs="?", type=int, metavar="ISSUE", help="number of the issue; without it, the newest"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to")
     parser.add_argument("--no-open", action="store_true", help="do not open a browser")
 
@@ -43,5 +45,3 @@ def open_page(workshop: Workshop, page: Path) -> None:
         import webbrowser
 
         webbrowser.open(page.as_uri())
-
-

@@ -82,7 +82,8 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
             return _no_issue(workshop, reason)
         readers, title, frozen = _audience(press, number)
         if not arguments.yes:
-            _ask(workshop, f"{'Go on sending' if frozen else 'Send'} {title!r} to {readers:,} {'person' if readers == 1 else 'people'}?")
+            people = f"{readers:,} {'person' if readers == 1 else 'people'}"
+            _ask(workshop, f"{'Go on sending' if frozen else 'Send'} {title!r} to {people}?")
         if not frozen:
             pipeline.freeze(press, number)
         with console.progress("Handing over", readers) as progress:
@@ -127,9 +128,8 @@ def _current(workshop: Workshop, press: Press, desk: Desk, number: int) -> tuple
 
 def _audience(press: Press, number: int) -> tuple[int, str, bool]:
     """How many readers will be handed over to, the title, and whether the audience is frozen already."""
-    from newsletter import deliveries, issues, pipeline
-
     import subscribers
+    from newsletter import deliveries, issues, pipeline
 
     with press.store.read() as session:
         issue = issues.load(session, number)

@@ -17,9 +17,7 @@ GRACE_SECONDS = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to listen."""
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on, in place of `web.host`")
-    parser.add_argument(
-        "--port", type=int, metavar="PORT", help="port, in place of `web.port`; 0: any free one"
-    )
+    parser.add_argument("--port", type=int, metavar="PORT", help="port, in place of `web.port`; 0: any free one")
 
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:

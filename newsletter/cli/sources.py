@@ -25,8 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("url", metavar="URL")
     add.add_argument("--name", default="", help="what readers see; without it, the feed's title")
     add.add_argument("--no-test", action="store_true", help="add it without reading it first (needs --name)")
-    actions.add_parser("test", help="read a feed and show what it holds; stores nothing", parents=[everywhere()]).add_argument("url", metavar="URL")
-    actions.add_parser("import", help="add the feeds of an OPML file", parents=[everywhere()]).add_argument("file", type=Path, metavar="FILE.opml")
+    actions.add_parser(
+        "test", help="read a feed and show what it holds; stores nothing", parents=[everywhere()]
+    ).add_argument("url", metavar="URL")
+    actions.add_parser("import", help="add the feeds of an OPML file", parents=[everywhere()]).add_argument(
+        "file", type=Path, metavar="FILE.opml"
+    )
 
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
@@ -49,7 +53,9 @@ def _list(arguments: argparse.Namespace, workshop: Workshop) -> int:
     for source in workshop.config.sources:
         said = _state(states.get(source.key))
         console.say(f"{source.name}  {source.url}\n    {said}")
-        listed.append({"name": source.name, "url": source.url, "kind": source.kind, "weight": source.weight, "state": said})
+        listed.append(
+            {"name": source.name, "url": source.url, "kind": source.kind, "weight": source.weight, "state": said}
+        )
     console.finish({"sources": listed})
     return Exit.DONE
 
@@ -158,7 +164,11 @@ def _append(workshop: Workshop, wanted: list[tuple[str, str]]) -> list[tuple[str
     if not line_of(text, ("sources", 0)):
         # Without a table of its own the file means the default sources: they must not vanish with the first addition.
         tables = [*DEFAULT_SOURCES, *tables]
-    new = text.rstrip("\n") + "\n" + "".join(f"\n[[sources]]\nname = {toml_value(t.name)}\nurl = {toml_value(t.url)}\n" for t in tables)
+    new = (
+        text.rstrip("\n")
+        + "\n"
+        + "".join(f"\n[[sources]]\nname = {toml_value(t.name)}\nurl = {toml_value(t.url)}\n" for t in tables)
+    )
     partial = file.with_suffix(".toml.new")
     partial.write_text(new, encoding="utf-8")
     try:

@@ -1,4 +1,4 @@
-"""`newsletter version`."""
+"""`newsletter version`: which program this is."""
 
 from __future__ import annotations
 

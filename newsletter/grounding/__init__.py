@@ -127,6 +127,9 @@ def settle(summary: Summary, report: Report, specs: Sequence[SectionSpec]) -> Su
     settled = []
     for spec in specs:
         section = _settled(sections[spec.key], spec, report) if spec.key in sections else None
+        if section is None and spec.is_suggestion:
+            # A suggestion is ours: without it the rest still says what the piece says.
+            continue
         if section is None:
             return None
         settled.append(section)
@@ -183,9 +186,7 @@ def _failures(place: _Place, source: Source, language: str) -> Iterator[Finding]
     for address in intruders.addresses(sentence):
         yield place.finding(Fault.LINK, f"holds an address or markup (“{address}”)")
     for word in intruders.dictated(sentence, source):
-        yield place.finding(
-            Fault.INSTRUCTION, f"takes “{word}” from an instruction that the text gives to models"
-        )
+        yield place.finding(Fault.INSTRUCTION, f"takes “{word}” from an instruction that the text gives to models")
     if intruders.is_command(plain_text(sentence)):
         yield place.finding(Fault.INSTRUCTION, "repeats an instruction to a model")
     if place.spec.is_suggestion:
@@ -241,9 +242,7 @@ _RESULT = re.compile(
 def _needs_quote(place: _Place, source: Source) -> bool:
     """Whether a claim must be borne out: always where the section asks for it, else when it states a fact."""
     sentence = place.claim.sentence
-    states_a_fact = (
-        bool(_RESULT.search(sentence)) or any(numbers_in(sentence)) or any(names_in(sentence, source))
-    )
+    states_a_fact = bool(_RESULT.search(sentence)) or any(numbers_in(sentence)) or any(names_in(sentence, source))
     return place.spec.needs_quotes or bool(place.claim.quotes) or states_a_fact
 
 

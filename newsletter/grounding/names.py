@@ -19,9 +19,7 @@ _SEAM = re.compile(r"[-'./+&]")
 _POSSESSIVE = re.compile(r"'s?$")
 _ACRONYM = re.compile(r"[A-Z][A-Za-z]{0,4}[A-Z]s?")
 _SENTENCE_START = re.compile(r"[:.!?][\"')]* [\"'(]*$|\"$")
-_EVERYONES = frozenset(
-    ("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I")
-)
+_EVERYONES = frozenset(("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I"))
 """Short forms that any text may use."""
 
 
@@ -39,9 +37,7 @@ def unfounded_names(sentence: str, spans: Sequence[Span], source: Source) -> Ite
     passage = " ".join((source.facts, *(source.paragraphs_around(span, PARAGRAPHS_AROUND) for span in spans)))
     further = forms_of(" ".join(source.paragraphs_around(span, ACRONYM_PARAGRAPHS) for span in spans))
     quoted = f"{source.facts} {' '.join(source.sentences_around(span, 0) for span in spans)}"
-    has_another = any(
-        not _stands_in(name, forms_of(sentence)) for name in names_in(quoted, source) if _is_code(name)
-    )
+    has_another = any(not _stands_in(name, forms_of(sentence)) for name in names_in(quoted, source) if _is_code(name))
     words, initials = forms_of(passage), _initials(passage)
     for name in said:
         is_near = _stands_in(name, words) or (

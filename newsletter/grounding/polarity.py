@@ -102,9 +102,7 @@ def _denied_here_only(here: str, there: str) -> str:
     if len(mine & theirs) < SHARED * min(len(mine), len(theirs)):
         return ""
     affirmed = {one for sentence in split(there) if not _DENIES.search(sentence) for one in _stems(sentence)}
-    said_otherwise = {
-        one for sentence in split(there) if _DENIES.search(sentence) for one in _stems(sentence)
-    }
+    said_otherwise = {one for sentence in split(there) if _DENIES.search(sentence) for one in _stems(sentence)}
     plain = _NO_DENIAL.sub(" ", here)
     for match in _DENIES_NEXT.finditer(plain):
         following = re.match(r"(?: [\w'-]+){0,3}", plain[match.end() :])

@@ -12,13 +12,9 @@ from newsletter.values import count_words
 MOST_SENTENCE_WORDS = 70
 """A claim longer than this is no sentence that anyone wants to read."""
 
-_WHOLE = re.compile(
-    r"[\"'\u201c\u2018(]*[\w$\u20ac\u00a3~<>=\u00b1-].*[.!?\u2026][\"'\u201d\u2019)\]]*", re.DOTALL
-)
+_WHOLE = re.compile(r"[\"'\u201c\u2018(]*[\w$\u20ac\u00a3~<>=\u00b1-].*[.!?\u2026][\"'\u201d\u2019)\]]*", re.DOTALL)
 _MARKUP = re.compile(r"[*_`#]{2,}|^\s*[-*\u2022]")
-_ENGLISH = STOP_WORDS - frozenset(
-    ("a", "an", "as", "do", "am", "in", "is", "me", "my", "no", "on", "so", "was")
-)
+_ENGLISH = STOP_WORDS - frozenset(("a", "an", "as", "do", "am", "in", "is", "me", "my", "no", "on", "so", "was"))
 """English words without meaning of their own that no neighbouring language has."""
 _STOCK = re.compile(
     r"(?:this (?:matters|work|paper|post|piece|study|research|is important|finding|result)|if you|as ai\b|"

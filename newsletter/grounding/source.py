@@ -138,9 +138,7 @@ class Source:
 
     def _touched(self, span: Span) -> range:
         """Numbers of the paragraphs that a span touches."""
-        ends = (
-            start + len(paragraph) for start, paragraph in zip(self._starts, self.paragraphs, strict=True)
-        )
+        ends = (start + len(paragraph) for start, paragraph in zip(self._starts, self.paragraphs, strict=True))
         touched = [
             number
             for number, (start, end) in enumerate(zip(self._starts, ends, strict=True))

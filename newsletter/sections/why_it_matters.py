@@ -14,4 +14,5 @@ SPEC = SectionSpec(
     asked=1,
     published=1,
     least=1,
+    needs_quotes=False,
 )

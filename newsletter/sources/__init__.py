@@ -103,9 +103,7 @@ def read(source: Source, body: bytes, content_type: str, parse: Parse, url: str 
     return Reading(parsed["title"] or source.name, kind, tuple(map(_adopted, entries)), tuple(notes))
 
 
-def _recognised(
-    source: Source, body: bytes, content_type: str, parse: Parse, url: str
-) -> tuple[str, dict[str, Any]]:
+def _recognised(source: Source, body: bytes, content_type: str, parse: Parse, url: str) -> tuple[str, dict[str, Any]]:
     """The kind of an answer, and the answer parsed. Each parser runs once, however many kinds share it."""
     parsed: dict[str, dict[str, Any]] = {}
     best, found, surest = "", {"refusal": "no kind of source can read the answer"}, -1

@@ -19,9 +19,7 @@ _PAPER = re.compile(
     r"/(?:abs|pdf|html|format)/(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?(?:\.pdf)?/?", re.I
 )
 _GUID = re.compile(r"oai:arXiv\.org:(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?", re.I)
-_PREAMBLE = re.compile(
-    r"^(\s*<p>)?\s*arXiv:\S{1,40}\s+Announce Type:\s*[\w-]+\s*(?:<br\s*/?>\s*)?Abstract:\s*", re.I
-)
+_PREAMBLE = re.compile(r"^(\s*<p>)?\s*arXiv:\S{1,40}\s+Announce Type:\s*[\w-]+\s*(?:<br\s*/?>\s*)?Abstract:\s*", re.I)
 
 _ACCENTS = dict(
     zip(
@@ -55,9 +53,7 @@ def entries(parsed: Parsed, source: Source) -> tuple[list[Entry], list[str]]:
     """New papers and cross-lists; a replaced version of an older paper is nothing new."""
     new = [raw for raw in parsed["entries"] if not raw["announced"].startswith("replace")]
     found, notes = feed.entries({**parsed, "entries": new}, source)
-    return found, notes + feed.counted(
-        len(parsed["entries"]) - len(new), "that replace older papers left out"
-    )
+    return found, notes + feed.counted(len(parsed["entries"]) - len(new), "that replace older papers left out")
 
 
 def adopt(entry: Entry) -> Entry:

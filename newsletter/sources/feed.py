@@ -28,9 +28,7 @@ Parsed = dict[str, Any]
 _HTML_ELEMENTS = frozenset({b"html", b"head", b"body", b"meta", b"script", b"style", b"div", b"main"})
 _MARKUP = re.compile(r"</(?:p|div|a|li|em|strong|b|i|h[1-6]|blockquote)>|<br\s*/?>", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?:jr|sr|ii|iii|iv|ph\.?\s?d|m\.?d|esq|m\.?sc|b\.?sc)\.?", re.IGNORECASE)
-_GROUP = re.compile(
-    r"\b(?:the|team|group|labs?|staff|editors|foundation|institute|university)\b", re.IGNORECASE
-)
+_GROUP = re.compile(r"\b(?:the|team|group|labs?|staff|editors|foundation|institute|university)\b", re.IGNORECASE)
 _EMAIL = re.compile(r"[<(\[]?\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\b[>)\]]?")
 _NOBODY = frozenset({"", "admin", "administrator", "webmaster", "noreply"})
 
@@ -125,9 +123,7 @@ def _read(body: bytes, content_type: str, url: str) -> tuple[Any, int]:
     try:
         return _by_feedparser(body, content_type, url), 0
     except _MISTAKES:
-        items = list(re.finditer(rb"<(item|entry)[\s>].*?</\1\s*>", body, re.DOTALL | re.IGNORECASE))[
-            :MAX_ENTRIES
-        ]
+        items = list(re.finditer(rb"<(item|entry)[\s>].*?</\1\s*>", body, re.DOTALL | re.IGNORECASE))[:MAX_ENTRIES]
         if not items:
             raise
     head = body[: items[0].start()]
@@ -183,9 +179,7 @@ def _refusal_of_page(page: str, url: str) -> str:
         return "the answer is a login page, not a feed"
     links = [_web_url(href, url) for href in found.feeds if href.strip()]
     feeds = [link for link in links if link and link.isascii()]
-    return "the answer is a web page, not a feed" + (
-        f"; the page names this feed: {feeds[0]}" if feeds else ""
-    )
+    return "the answer is a web page, not a feed" + (f"; the page names this feed: {feeds[0]}" if feeds else "")
 
 
 class _Page(html.parser.HTMLParser):
@@ -200,9 +194,7 @@ class _Page(html.parser.HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag == "input" and values.get("type", "").lower() == "password":
             self.asks_password = True
-        if tag == "link" and re.search(
-            r"application/(?:rss|atom)\+xml", values.get("type", ""), re.IGNORECASE
-        ):
+        if tag == "link" and re.search(r"application/(?:rss|atom)\+xml", values.get("type", ""), re.IGNORECASE):
             self.feeds.append(values.get("href", ""))
 
 
@@ -251,9 +243,7 @@ def _without_bad_references(body: bytes) -> bytes:
 
 def _feed(found: Any, lost: int) -> Parsed:
     atom = found.version.startswith("atom")
-    inherited = (
-        _authors(found.feed) if atom else []
-    )  # RFC 4287, 4.2.1: entries without an author have the feed's
+    inherited = _authors(found.feed) if atom else []  # RFC 4287, 4.2.1: entries without an author have the feed's
     kept: list[Parsed] = []
     nameless = 0
     for raw in found.entries:

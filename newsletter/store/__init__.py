@@ -7,13 +7,15 @@ writes would otherwise fail at once when another writer came between (SQLite doc
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
@@ -101,7 +103,9 @@ def _bring_up_to_date(store: Store) -> None:
             f"the database has schema {current} and this program knows {head()}; install the newer program again"
         )
     if store.read_only:
-        raise StoreError("the database has an older schema; any command that writes, such as `newsletter fetch`, updates it")
+        raise StoreError(
+            "the database has an older schema; any command that writes, such as `newsletter fetch`, updates it"
+        )
     _migrate(store)
 
 
@@ -130,7 +134,9 @@ def _make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{file.parent}: cannot be made ({error.strerror}); set data.folder to another place") from error
+        raise StoreError(
+            f"{file.parent}: cannot be made ({error.strerror}); set data.folder to another place"
+        ) from error
 
 
 def _engine(url: str, read_only: bool) -> Engine:
@@ -153,9 +159,27 @@ def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     # The driver must not begin transactions of its own: _begin does (SQLAlchemy documentation, "pysqlite").
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _use_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Switch to WAL, once for the life of the file.
+
+    SQLite does not call its busy handler for this switch (documentation of sqlite3_busy_handler), so two processes
+    that make the same database would fail where every other statement waits.
+    """
+    ends = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.02)
 
 
 def _prepare_read_only(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

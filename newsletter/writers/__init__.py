@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -26,7 +27,7 @@ class Writer(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """Names all that shapes a summary but the piece (writer, model, prompt version, sections); it changes with them."""
+        """Names all that shapes a summary but the piece: writer, model, prompt version, sections."""
         ...
 
     def write(self, piece: Piece) -> Summary:
@@ -41,3 +42,9 @@ class Repairer(Protocol):
     def repair(self, piece: Piece, summary: Summary, problems: Sequence[str]) -> Summary:
         """Write once more, given each problem in a few words. Raises as `Writer.write` does."""
         ...
+
+
+def source_hash(piece: Piece) -> str:
+    """Names all of a piece that a summary is written from; it changes with them."""
+    parts = (piece.title, piece.source.name, piece.origin.value, *piece.authors, piece.text)
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()

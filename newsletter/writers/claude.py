@@ -27,7 +27,7 @@ from newsletter.values import (
     TextOrigin,
     count_words,
 )
-from newsletter.writers import WriterUnavailable, WritingError
+from newsletter.writers import WriterUnavailable, WritingError, source_hash
 
 PROMPT_VERSION = "1"
 """Goes up whenever the words or the shape of what is asked change."""
@@ -75,9 +75,7 @@ This is part {number} of {count} of the piece. Note its claims for someone who w
 from such notes alone: up to 25, the weightiest first; results with their numbers, methods, conditions,
 limits, negative results.
 """
-_FROM_NOTES = (
-    "These notes, one per line, cover the whole piece. Copy every quote from theirs, character by character."
-)
+_FROM_NOTES = "These notes, one per line, cover the whole piece. Copy every quote from theirs, character by character."
 _REPAIR = """
 This was your first draft:
 {draft}
@@ -149,9 +147,7 @@ class ClaudeWriter:
         claims = [claim for section in summary.sections for block in section.blocks for claim in block]
         draft = "\n".join(json.dumps(_as_data(claim), ensure_ascii=False) for claim in claims)
         found = "\n".join(f"- {_one_line(problem)}" for problem in problems)
-        note = _REPAIR.format(
-            draft=_between(f"draft-{digest}", draft), problems=_between(f"problems-{digest}", found)
-        )
+        note = _REPAIR.format(draft=_between(f"draft-{digest}", draft), problems=_between(f"problems-{digest}", found))
         return self._write(piece, note, summary.cost_usd)
 
     def _write(self, piece: Piece, note: str, cost_before: float = 0.0) -> Summary:
@@ -159,9 +155,7 @@ class ClaudeWriter:
             raise WritingError("there is no text to write from")
         material, cost_of_notes = self._material(piece)
         prompt = f"{_about(piece)}\n{material}\nWrite the sections.\n{note}"
-        sections, cost = self._ask(
-            prompt, _schema(self._specs), lambda data: _read_sections(data, self._specs)
-        )
+        sections, cost = self._ask(prompt, _schema(self._specs), lambda data: _read_sections(data, self._specs))
         return Summary(
             kind=SummaryKind.DIGEST,
             sections=sections,
@@ -189,9 +183,7 @@ class ClaudeWriter:
             notes += [json.dumps({"part": number, **_as_data(claim)}, ensure_ascii=False) for claim in claims]
         return f"{_between(f'notes-{digest}', chr(10).join(notes))}\n{_FROM_NOTES}", cost
 
-    def _ask(
-        self, prompt: str, schema: dict[str, Any], read: Callable[[dict[str, Any]], _T]
-    ) -> tuple[_T, float]:
+    def _ask(self, prompt: str, schema: dict[str, Any], read: Callable[[dict[str, Any]], _T]) -> tuple[_T, float]:
         """Ask, and once more when the answer has not the shape that was asked for."""
         cost, why = 0.0, ""
         for question in (prompt, prompt + _AGAIN):
@@ -217,12 +209,6 @@ class ClaudeWriter:
 
 class _Shapeless(ValueError):
     """The answer has not the shape that was asked for."""
-
-
-def source_hash(piece: Piece) -> str:
-    """Names all of a piece that a summary is written from; it changes with them."""
-    parts = (piece.title, piece.source.name, piece.origin.value, *piece.authors, piece.text)
-    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
 def split_parts(text: str, most: int) -> list[str]:
@@ -364,9 +350,7 @@ def _one_line(text: str) -> str:
     it says.
     """
     visible = (" " if char.isspace() else char for char in text)
-    return " ".join(
-        "".join(char for char in visible if unicodedata.category(char) not in ("Cc", "Cf")).split()
-    )
+    return " ".join("".join(char for char in visible if unicodedata.category(char) not in ("Cc", "Cf")).split())
 
 
 def _as_data(claim: Claim) -> dict[str, Any]:

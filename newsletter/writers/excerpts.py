@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from newsletter.sections import SectionSpec
 from newsletter.sentences import Sentence, content_words, reading_words, sentences
 from newsletter.values import Claim, Piece, Section, SectionShape, Summary, SummaryKind
-from newsletter.writers import WritingError
+from newsletter.writers import WritingError, source_hash
 
 VERSION = "1"
 """Goes up whenever another sentence may be picked from the same text."""
@@ -320,9 +320,7 @@ _NUMBER = re.compile(
     r"\d(?:[\d.,]*\d)?\s?(?:%|percent|x\b|\u00d7|times\b|points?\b|[kKMB]\b)"
     r"|\b(?:half|twice|one-third|two-thirds)\b|\b\d+ (?:of|out of)\b"
 )
-_WHO = _one_of(
-    "we researchers practitioners developers engineers labs? companies policymakers field community"
-)
+_WHO = _one_of("we researchers practitioners developers engineers labs? companies policymakers field community")
 _CONSEQUENCE = _phrases(
     rf"""
     (?<!not )matters? (?:because|for|since)
@@ -444,7 +442,7 @@ class Excerpts:
             sections=tuple(_section(spec, chosen[spec.key]) for spec in self.sections if spec.key in chosen),
             writer=self.name,
             prompt_version=VERSION,
-            source_hash=hashlib.sha256(piece.text.encode("utf-8", "replace")).hexdigest(),
+            source_hash=source_hash(piece),
             words_read=piece.words,
             words_total=piece.words,
         )
@@ -579,9 +577,7 @@ def _shares(candidates: list[Candidate]) -> list[Candidate]:
 def _bag(text: str) -> Counter[str]:
     """The words of a sentence that can tell what it is about: no numbers, no single letters."""
     words = content_words(text)
-    return Counter(
-        word for word in words if (len(word) > 1 or not word.isascii()) and not word[0].isdecimal()
-    )
+    return Counter(word for word in words if (len(word) > 1 or not word.isascii()) and not word[0].isdecimal())
 
 
 def _terms(title: str, bags: Sequence[Counter[str]]) -> Terms:
@@ -690,9 +686,7 @@ def _pick(
         best = max(open_ones)[2]
         picked.append(best)
         total += worth[best][1].words
-        likeness = [
-            max(old, _likeness(one, worth[best][1])) for old, (_, one) in zip(likeness, worth, strict=True)
-        ]
+        likeness = [max(old, _likeness(one, worth[best][1])) for old, (_, one) in zip(likeness, worth, strict=True)]
     return sorted((worth[at][1] for at in picked), key=lambda one: one.place)
 
 
@@ -741,9 +735,7 @@ def _is_clear(candidate: Candidate) -> bool:
     """Whether it can be an item all by itself: nothing points back, nobody is quoted, no example is made."""
     text = candidate.text
     starts = text.split(maxsplit=1)[0].lower().replace("\u2019", "'")
-    return not (
-        candidate.is_vague or _QUOTATION.match(text) or _OF_THE_PIECE.search(text) or starts in _NO_POINT
-    )
+    return not (candidate.is_vague or _QUOTATION.match(text) or _OF_THE_PIECE.search(text) or starts in _NO_POINT)
 
 
 def _blocks(spec: SectionSpec, picked: Sequence[Candidate]) -> list[list[str]]:

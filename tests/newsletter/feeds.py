@@ -76,7 +76,11 @@ def _article(words: int, seed: int) -> str:
     """Readable sentences of several kinds, different for each seed."""
     made = [
         _TEMPLATES[n % len(_TEMPLATES)].format(
-            seed=seed, n=n, a=50 + (seed * 7 + n * 3) % 49, b=3 + n % 5, noise=prose(2, seed * 1000 + n).rstrip(".").lower()
+            seed=seed,
+            n=n,
+            a=50 + (seed * 7 + n * 3) % 49,
+            b=3 + n % 5,
+            noise=prose(2, seed * 1000 + n).rstrip(".").lower(),
         )
         for n in range(words // 14 + 1)
     ]

@@ -59,9 +59,7 @@ def appraisal(
 
 def summary(*, words: int = 120, kind: SummaryKind = SummaryKind.DIGEST, **changes: object) -> Summary:
     """A summary with an opening of so many words and two takeaways."""
-    opening = tuple(
-        Claim(sentence, (sentence,)) for sentence in prose(words, words).replace("\n\n", " ").split(". ")
-    )
+    opening = tuple(Claim(sentence, (sentence,)) for sentence in prose(words, words).replace("\n\n", " ").split(". "))
     sections = (
         Section("summary", "", SectionShape.PROSE, (opening,)),
         Section(

@@ -74,12 +74,8 @@ def test_a_mistake_is_named_with_its_line_and_its_mend(tmp_path: Path, text: str
 
 
 def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path) -> None:
-    assert _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PIECES="x").startswith(
-        "NEWSLETTER_SELECTION__MAX_PIECES: "
-    )
-    assert "did you mean `selection.max_pieces`" in _problem(
-        tmp_path, "", NEWSLETTER_SELECTION__MAX_PEICES="3"
-    )
+    assert _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PIECES="x").startswith("NEWSLETTER_SELECTION__MAX_PIECES: ")
+    assert "did you mean `selection.max_pieces`" in _problem(tmp_path, "", NEWSLETTER_SELECTION__MAX_PEICES="3")
 
 
 def test_two_sources_with_one_address_are_refused(tmp_path: Path) -> None:

@@ -73,9 +73,7 @@ def _frozen(store: Store, readers: int = 5) -> int:
 def _freeze(store: Store) -> int:
     made = issue()
     with store.write() as session:
-        row = IssueRow(
-            date=DAY.date(), title=made.title, state="frozen", input_hash="", created_at=DAY, selection={}
-        )
+        row = IssueRow(date=DAY.date(), title=made.title, state="frozen", input_hash="", created_at=DAY, selection={})
         session.add(row)
         session.flush()
         groups = {
@@ -132,9 +130,7 @@ def test_every_planned_reader_gets_it_once_in_calls_of_the_providers_size(store:
 
 
 def test_one_refused_reader_costs_that_reader_alone(store: Store) -> None:
-    post = Post(
-        lambda m: Refused(m.key, "no such mailbox") if m.to.startswith("reader2@") else Accepted(m.key)
-    )
+    post = Post(lambda m: Refused(m.key, "no such mailbox") if m.to.startswith("reader2@") else Accepted(m.key))
     assert _send(store, _frozen(store), post) == {"accepted": 4, "failed": 1, "skipped": 2}
 
 

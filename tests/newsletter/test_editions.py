@@ -43,11 +43,11 @@ def test_a_removed_topic_selects_nothing_and_is_said() -> None:
 def test_every_group_gets_an_edition_or_a_reason_and_pieces_keep_their_order(
     groups: list[frozenset[str] | None],
 ) -> None:
-    for follows, given in assign(ISSUE, groups, TOPICS).items():
-        assert bool(given.edition) != bool(given.reason)
-        if given.edition:
-            assert given.edition.pieces == fitting(ISSUE, follows)
-            numbers = [entry.piece.id for entry in given.edition.pieces]
+    for follows, got in assign(ISSUE, groups, TOPICS).items():
+        assert bool(got.edition) != bool(got.reason)
+        if got.edition:
+            assert got.edition.pieces == fitting(ISSUE, follows)
+            numbers = [entry.piece.id for entry in got.edition.pieces]
             assert numbers == sorted(numbers)
 
 

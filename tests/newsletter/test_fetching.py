@@ -206,16 +206,12 @@ def test_an_address_of_no_publisher_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize(
-    "address", [PUBLIC, "8.8.8.8", "1.1.1.1", "192.0.1.1", "172.32.0.1", "223.255.255.255"]
-)
+@pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "1.1.1.1", "192.0.1.1", "172.32.0.1", "223.255.255.255"])
 def test_an_ordinary_ipv4_address_is_public(address: str) -> None:
     assert is_public(address)
 
 
-@pytest.mark.parametrize(
-    "address", ["2606:4700::6810:84e5", "2a00:1450:4001:81b::200e", "2001:4860:4860::8888"]
-)
+@pytest.mark.parametrize("address", ["2606:4700::6810:84e5", "2a00:1450:4001:81b::200e", "2001:4860:4860::8888"])
 def test_an_ordinary_ipv6_address_is_public(address: str) -> None:
     assert is_public(address)
 
@@ -231,9 +227,7 @@ def test_what_we_call_public_python_calls_global(
 def test_no_ipv6_form_that_carries_an_ipv4_address_is_public(address: ipaddress.IPv4Address) -> None:
     embedded = int(address)
     for prefix, shift in (("::", 0), ("::ffff:0:0", 0), ("64:ff9b::", 0), ("64:ff9b:1::", 0), ("2002::", 80)):
-        assert not is_public(
-            str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) | embedded << shift))
-        )
+        assert not is_public(str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) | embedded << shift)))
 
 
 @pytest.mark.parametrize("address", [address for address in NOT_PUBLIC if address])
@@ -347,9 +341,7 @@ def test_an_address_of_the_allow_list_has_one_spelling(world: World, serve: Serv
 
 def test_a_refusal_names_the_key_that_mends_it(world: World) -> None:
     world.names["home.example.com"] = [["10.0.0.1"]]
-    assert "`home.example.com:80` to `fetching.allow`" in str(
-        failure(world.door(), "http://home.example.com/")
-    )
+    assert "`home.example.com:80` to `fetching.allow`" in str(failure(world.door(), "http://home.example.com/"))
 
 
 def test_an_allow_list_without_port_is_an_error() -> None:
@@ -468,10 +460,7 @@ def test_a_resolver_that_hangs_is_given_up_in_time(world: World) -> None:
         return [PUBLIC]
 
     began = time.monotonic()
-    assert (
-        failure(world.door(resolve=resolve, timeout_seconds=0.3), "http://public.example.com/").reason
-        == "slow"
-    )
+    assert failure(world.door(resolve=resolve, timeout_seconds=0.3), "http://public.example.com/").reason == "slow"
     assert time.monotonic() - began < 1.5
     release.set()
 
@@ -492,9 +481,7 @@ def test_a_connection_that_is_never_accepted_is_given_up_in_time(world: World) -
 
     world.names["many.example.com"] = [["198.41.0.4", "198.41.0.5", "198.41.0.6"]]
     began = time.monotonic()
-    assert (
-        failure(world.door(connect=connect, timeout_seconds=0.3), "http://many.example.com/").reason == "slow"
-    )
+    assert failure(world.door(connect=connect, timeout_seconds=0.3), "http://many.example.com/").reason == "slow"
     assert time.monotonic() - began < 1.5
 
 
@@ -537,13 +524,9 @@ def endless(start: bytes, piece: bytes) -> Answer:
         endless(b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"y" * 5_000 + b"\r\n"),
         endless(b"HTTP/1.1 200 OK\r\nX-More: ", b"y" * 5_000),
         endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
-        endless(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 5_000 + b"\r\nx\r\n"
-        ),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;" + b"e" * 5_000 + b"\r\nx\r\n"),
         endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 60_000),
-        endless(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"4e20\r\n" + b"x" * 20_000 + b"\r\n"
-        ),
+        endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"4e20\r\n" + b"x" * 20_000 + b"\r\n"),
         endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1_000),
         endless(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", gzip.compress(b"") * 1_000),
     ],
@@ -767,9 +750,7 @@ def test_a_wait_that_is_asked_for_is_told(serve: Serve, status: str) -> None:
         ("Sun, 99 Mar 2026 12:01:00 GMT", None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_date_and_capped_at_a_day(
-    value: str, seconds: float | None
-) -> None:
+def test_retry_after_is_read_as_seconds_or_date_and_capped_at_a_day(value: str, seconds: float | None) -> None:
     assert retry_after(value, NOW) == seconds
 
 
@@ -827,9 +808,7 @@ def test_over_tls_the_name_goes_into_sni_and_host_and_the_certificate_is_checked
     assert len(server.requests) == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_is_an_error(
-    world: World, serve: Serve, certificate: Path
-) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_an_error(world: World, serve: Serve, certificate: Path) -> None:
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(certificate)
     server = serve(reply(b"secret"), tls=server_side)
@@ -859,9 +838,7 @@ def test_one_door_serves_many_threads(serve: Serve) -> None:
     servers = [serve(reply(f"server {number}".encode() * 1_000)) for number in range(5)]
     door = Door(allow=[server.place for server in servers])
     with ThreadPoolExecutor(10) as pool:
-        bodies = list(
-            pool.map(lambda number: door.get(servers[number % 5].url, max_bytes=20_000).body, range(50))
-        )
+        bodies = list(pool.map(lambda number: door.get(servers[number % 5].url, max_bytes=20_000).body, range(50)))
     assert bodies == [f"server {number % 5}".encode() * 1_000 for number in range(50)]
 
 

@@ -91,8 +91,7 @@ BARE = f"""<html><head><title>Own mistakes</title></head><body><table><tr><td bg
 <tr><td><a href="/next">Next page</a> <a href="/back">Last page</a></td></tr></table></body></html>"""
 
 SPLIT = "".join(
-    f'<div class="row"><div class="body chunk"><p>{one}</p><p>{two}</p></div></div>'
-    '<div class="ads">Buy it now</div>'
+    f'<div class="row"><div class="body chunk"><p>{one}</p><p>{two}</p></div></div><div class="ads">Buy it now</div>'
     for one, two in zip(PROSE[::2], PROSE[1::2], strict=True)
 )
 IN_PARTS = f"""<html><head><title>Own mistakes</title></head><body><div class="page">{SPLIT}
@@ -178,9 +177,7 @@ def test_the_text_of_a_page_that_is_drawn_by_script_comes_from_its_metadata() ->
 
 def test_replies_in_a_thread_are_not_taken_for_the_post() -> None:
     post = f'<div class="post"><div class="author">Ada</div><div class="content">{PARAGRAPHS}</div></div>'
-    reply = (
-        '<div class="post"><div>Bob</div><div class="content">I never saw this, and I doubt it.</div></div>'
-    )
+    reply = '<div class="post"><div>Bob</div><div class="content">I never saw this, and I doubt it.</div></div>'
     text = extract(f"<html><head><title>x</title></head><body><div>{post}{reply}{reply}</div></body></html>")
     assert PROSE[0] in text and "I doubt it" not in text
 
@@ -196,9 +193,7 @@ ACCENTS = "Das Modell löste die Aufgabe, während das größere, naïf und trä
 
 def page_in(encoding: str, meta: str = "") -> bytes:
     head = f'<meta charset="{meta}">' if meta else ""
-    return f"<html><head>{head}</head><body><article><p>{ACCENTS}</p></article></body></html>".encode(
-        encoding
-    )
+    return f"<html><head>{head}</head><body><article><p>{ACCENTS}</p></article></body></html>".encode(encoding)
 
 
 @pytest.mark.parametrize(
@@ -446,17 +441,12 @@ def test_a_title_is_one_line_without_markup(text: str, line: str) -> None:
     ],
 )
 def test_an_abstract_loses_the_head_that_arxiv_gives_it(head: str) -> None:
-    assert (
-        abstract(f"{head}We show that $a<b$\nholds. Abstract: not.")
-        == "We show that $a<b$ holds. Abstract: not."
-    )
+    assert abstract(f"{head}We show that $a<b$\nholds. Abstract: not.") == "We show that $a<b$ holds. Abstract: not."
 
 
 # --- anything at all -----------------------------------------------------------------------------
 
-TAGS = (
-    "<p> </p> <div> </div> <li> <ul> <h2> </h2> <table> <tr> <td> <br> <sup> <sub> <a> <pre> <math> <!-- -->"
-)
+TAGS = "<p> </p> <div> </div> <li> <ul> <h2> </h2> <table> <tr> <td> <br> <sup> <sub> <a> <pre> <math> <!-- -->"
 TEXTS = [
     "&amp;",
     "&#0;",
@@ -481,9 +471,7 @@ def test_any_text_gives_whole_light_text(soup: str) -> None:
     for text in (light_text(soup), clean_line(soup), abstract(soup)):
         json.dumps(text).encode()
         text.encode()
-        assert not set(text) & {
-            chr(code) for code in (*range(10), *range(11, 32), *range(0x7F, 0xA0), 0x202E)
-        }
+        assert not set(text) & {chr(code) for code in (*range(10), *range(11, 32), *range(0x7F, 0xA0), 0x202E)}
     blocks = light_text(soup).split("\n\n")
     assert all(block == " ".join(block.split()) for block in blocks)
     assert isinstance(is_cut_off(soup), bool)
@@ -497,11 +485,7 @@ def test_any_bytes_can_be_extracted_from(page: bytes, charset: str) -> None:
     assert "\n\n\n" not in extract(page, charset)
 
 
-@given(
-    st.lists(st.text(st.characters(exclude_characters="&<", exclude_categories=["C"])), max_size=5).map(
-        "\n\n".join
-    )
-)
+@given(st.lists(st.text(st.characters(exclude_characters="&<", exclude_categories=["C"])), max_size=5).map("\n\n".join))
 def test_light_text_of_light_text_is_the_same(text: str) -> None:
     once = light_text(text)
     assert light_text(once) == once

@@ -47,15 +47,16 @@ def _fetch(intake: Intake, site: Publisher, *paths: str, now: dt.datetime = DAY)
 
 def _item(site: Publisher, number: int, description: str, extra: str = "") -> str:
     return (
-        f"<item><title>Piece {number} with a title of its own</title><link>{site.base}/p/{number}</link><guid>g{number}</guid>"
-        f"{extra}<description>{html.escape(description)}</description></item>"
+        f"<item><title>Piece {number} with a title of its own</title><link>{site.base}/p/{number}</link>"
+        f"<guid>g{number}</guid>{extra}<description>{html.escape(description)}</description></item>"
     )
 
 
 def _page(site: Publisher, number: int, words: int) -> None:
     sentence = f"Page {number} tells what the experiment of that number found in its run. "
     paragraphs = "".join(f"<p>{sentence * 3} Paragraph {n}.</p>" for n in range(words // 40))
-    body = f"<html><body><nav>Home About</nav><article><h1>Title</h1>{paragraphs}</article><footer>Imprint</footer></body></html>"
+    article = f"<article><h1>Title</h1>{paragraphs}</article>"
+    body = f"<html><body><nav>Home About</nav>{article}<footer>Imprint</footer></body></html>"
     site.answers[f"/p/{number}"] = Answer(body.encode(), kind="text/html")
 
 
@@ -64,7 +65,9 @@ def _stored(store: Store) -> list[Piece]:
         return [candidate.piece for candidate in pieces.candidates(session, DAY + dt.timedelta(hours=2), 30)]
 
 
-def test_a_whole_post_in_the_feed_is_the_text_and_no_page_is_asked_for(intake: Intake, site: Publisher, store: Store) -> None:
+def test_a_whole_post_in_the_feed_is_the_text_and_no_page_is_asked_for(
+    intake: Intake, site: Publisher, store: Store
+) -> None:
     site.feed("/feed.xml", [site.item(1, words=400)])
     _fetch(intake, site)
     stored = _stored(store)[0]
@@ -82,13 +85,18 @@ def test_a_description_becomes_the_text_of_its_page(intake: Intake, site: Publis
 
 
 def test_a_long_description_that_is_cut_off_is_no_full_text(intake: Intake, site: Publisher, store: Store) -> None:
-    site.feed("/feed.xml", [_item(site, 1, "A sentence that is said again and again. " * 60 + "</p><p><a href='/p/1'>Read more</a>")])
+    site.feed(
+        "/feed.xml",
+        [_item(site, 1, "A sentence that is said again and again. " * 60 + "</p><p><a href='/p/1'>Read more</a>")],
+    )
     _page(site, 1, 800)
     _fetch(intake, site)
     assert _stored(store)[0].origin == TextOrigin.PAGE
 
 
-def test_a_page_with_less_than_the_feed_leaves_the_feeds_text_and_a_note(intake: Intake, site: Publisher, store: Store) -> None:
+def test_a_page_with_less_than_the_feed_leaves_the_feeds_text_and_a_note(
+    intake: Intake, site: Publisher, store: Store
+) -> None:
     site.feed("/feed.xml", [_item(site, 1, "A description of the piece in a few words.")])
     site.answers["/p/1"] = Answer(b"<html><body><p>Please sign in to read on.</p></body></html>", kind="text/html")
     _fetch(intake, site)
@@ -115,7 +123,9 @@ def test_a_feed_of_many_new_pieces_asks_for_so_many_pages_and_the_rest_the_next_
     assert sum(p.origin == TextOrigin.PAGE for p in _stored(store)) == count
 
 
-def test_one_slow_source_delays_the_others_by_no_more_than_its_limit(store: Store, sandbox: Sandbox, site: Publisher) -> None:
+def test_one_slow_source_delays_the_others_by_no_more_than_its_limit(
+    store: Store, sandbox: Sandbox, site: Publisher
+) -> None:
     site.feed("/feed.xml", [site.item(1)])
     site.answers["/slow.xml"] = Answer(b"", seconds=3)
     door = Door(allow=[f"127.0.0.1:{site.port}"], timeout_seconds=1)

@@ -41,9 +41,7 @@ def _draft(store: Store, *numbers: int, slot: str = SLOT) -> Draft:
                 (IssuePiece(pieces.by_ids(session, [number])[number], body, ("a",), 5.0, "good"), row.id or 0)
             )
     chosen = tuple(Choice(appraisal(n, 5), True, "good") for n in numbers)
-    return Draft(
-        slot, dt.date.fromisoformat(slot), f"Digest {slot}", "hash", Selection(chosen, ()), tuple(entries)
-    )
+    return Draft(slot, dt.date.fromisoformat(slot), f"Digest {slot}", "hash", Selection(chosen, ()), tuple(entries))
 
 
 def _save(store: Store, draft: Draft, number: int | None = None) -> int:
@@ -52,10 +50,7 @@ def _save(store: Store, draft: Draft, number: int | None = None) -> int:
 
 
 def test_the_title_carries_the_date() -> None:
-    assert (
-        issues.title_for("AI Research Digest", dt.date(2026, 5, 29))
-        == "AI Research Digest \N{EM DASH} 29 May 2026"
-    )
+    assert issues.title_for("AI Research Digest", dt.date(2026, 5, 29)) == "AI Research Digest \N{EM DASH} 29 May 2026"
 
 
 def test_a_draft_comes_back_as_it_was_stored(store: Store) -> None:
@@ -123,9 +118,7 @@ def test_a_ruling_replaces_the_one_before(store: Store) -> None:
 
 
 def test_the_selection_keeps_every_score_with_its_parts(store: Store) -> None:
-    picked = Selection(
-        (Choice(appraisal(1, 5.5), True, "good"),), (Choice(appraisal(2, 1), False, "bad"),), ""
-    )
+    picked = Selection((Choice(appraisal(1, 5.5), True, "good"),), (Choice(appraisal(2, 1), False, "bad"),), "")
     kept = issues.selection_json(picked)
     assert kept["chosen"][0]["parts"] == [{"name": "made", "points": 5.5, "why": "by the test"}]
     assert kept["left_out"][0]["why"] == "bad"

@@ -24,14 +24,10 @@ READER = Reader(
     because="you follow everything",
 )
 MADE = issue()
-RENDERED = Renderer(Masthead("AI Research Digest", "https://n.example.com")).edition(
-    Edition(MADE, MADE.pieces)
-)
+RENDERED = Renderer(Masthead("AI Research Digest", "https://n.example.com")).edition(Edition(MADE, MADE.pieces))
 
 
-def _compose(
-    *, reader: Reader = READER, sender: Sender = SENDER, text_only: bool = False, key: str = "1-1"
-) -> Message:
+def _compose(*, reader: Reader = READER, sender: Sender = SENDER, text_only: bool = False, key: str = "1-1") -> Message:
     return compose(RENDERED, reader, sender, key=key, issue=1, date=DAY, text_only=text_only)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newsletter import pieces
-from newsletter.pieces import canonical_url, identities, identified, likeness, ordinals, sketch
+from newsletter.pieces import canonical_url, identified, identities, likeness, ordinals, sketch
 from newsletter.store import Store
 from newsletter.store.tables import PublicationRow
 from newsletter.values import Piece, Source, TextOrigin
@@ -49,7 +49,8 @@ def test_a_broken_address_still_names_its_piece(url: str) -> None:
 
 @given(
     st.from_regex(
-        r"https?://(www\.)?[a-z]{1,8}\.example(:\d{2,4})?(/[A-Za-z0-9%._-]{0,8}){0,3}(\?[a-z]{1,6}=[A-Za-z0-9 +%&=]{0,9})?",
+        r"https?://(www\.)?[a-z]{1,8}\.example(:\d{2,4})?(/[A-Za-z0-9%._-]{0,8}){0,3}"
+        r"(\?[a-z]{1,6}=[A-Za-z0-9 +%&=]{0,9})?",
         fullmatch=True,
     )
 )
@@ -203,9 +204,7 @@ def test_the_same_title_and_author_in_another_source_is_one_piece(store: Store) 
 
 def test_the_same_title_by_somebody_else_is_another_piece(store: Store) -> None:
     _store(store, piece(1, title="What sparse probes can and cannot see"))
-    other = piece(
-        2, title="What sparse probes can and cannot see", authors=("Grace Other",), text=prose(600, 5)
-    )
+    other = piece(2, title="What sparse probes can and cannot see", authors=("Grace Other",), text=prose(600, 5))
     assert len(_store(store, other).new) == 1
 
 
@@ -222,9 +221,7 @@ def test_candidates_are_what_no_issue_has_published(store: Store) -> None:
     with store.write() as session:
         from newsletter.store.tables import IssueRow
 
-        session.add(
-            IssueRow(date=DAY.date(), title="x", state="frozen", input_hash="", created_at=DAY, selection={})
-        )
+        session.add(IssueRow(date=DAY.date(), title="x", state="frozen", input_hash="", created_at=DAY, selection={}))
         session.flush()
         session.add(PublicationRow(piece_id=1, issue_id=1))
     with store.read() as session:

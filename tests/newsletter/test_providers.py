@@ -24,9 +24,7 @@ def _message(number: int) -> Message:
         ("To", f"r{number}@example.com"),
         ("Subject", f"Issue {number}"),
     )
-    return Message(
-        f"1-{number}", f"r{number}@example.com", headers, f"Text {number}\n", f"<p>HTML {number}</p>"
-    )
+    return Message(f"1-{number}", f"r{number}@example.com", headers, f"Text {number}\n", f"<p>HTML {number}</p>")
 
 
 def test_every_provider_is_held_to_this_contract() -> None:

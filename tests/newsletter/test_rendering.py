@@ -353,9 +353,7 @@ def test_the_mail_names_its_language_direction_and_main_part() -> None:
     assert page.one("html").attributes["lang"] == "en"
     assert page.one("html").attributes["dir"] == "ltr"
     assert sum(element.attributes.get("role") == "main" for element in page.elements) == 1
-    schemes = [
-        e.attributes["content"] for e in page.all("meta") if e.attributes.get("name") == "color-scheme"
-    ]
+    schemes = [e.attributes["content"] for e in page.all("meta") if e.attributes.get("name") == "color-scheme"]
     assert schemes == ["light dark"]
 
 
@@ -523,9 +521,7 @@ def test_the_subject_leads_with_the_first_piece_and_ends_with_the_title() -> Non
 def test_the_preheader_names_the_other_pieces_and_hides_what_follows() -> None:
     edition = rendered()
     assert edition.preheader.startswith("2 min read. Also: Finding number 2")
-    hidden = next(
-        e for e in parse(edition.html(READER)).elements if "display:none" in e.attributes.get("style", "")
-    )
+    hidden = next(e for e in parse(edition.html(READER)).elements if "display:none" in e.attributes.get("style", ""))
     assert hidden.text.startswith(edition.preheader)
     assert hidden.text.removeprefix(edition.preheader).strip("\u034f\u200c\u00a0") == ""
     assert len(hidden.text) > 200
@@ -553,9 +549,7 @@ def test_fifteen_pieces_of_300_words_stay_under_90_000_bytes_for_any_reader() ->
 def luminance(colour: str) -> float:
     """Relative luminance of ``#rrggbb`` (WCAG 2.2)."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -592,9 +586,7 @@ def owned(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_an_owners_template_stands_in_for_ours_file_by_file(owned: Path) -> None:
-    (owned / "email" / "issue.txt").write_text(
-        "Only {{ issue.title }}\n{{ reader.unsubscribe_url }}\n", "utf-8"
-    )
+    (owned / "email" / "issue.txt").write_text("Only {{ issue.title }}\n{{ reader.unsubscribe_url }}\n", "utf-8")
     edition = rendered(renderer=Renderer(MASTHEAD, owned))
     assert edition.text(READER) == f"Only {issue().title}\n{READER.unsubscribe_url}\n"
     assert edition.html(READER) == rendered().html(READER)
@@ -635,9 +627,7 @@ def test_a_language_of_the_owners_sets_texts_dates_and_direction(owned: Path) ->
     assert page.one("html").attributes["dir"] == "rtl"
     assert "בטל" in page.shown
     assert "28. May 2026" in edition.text(READER)
-    texts = [
-        e.attributes["style"] for e in page.all("div") if "line-height:1.58" in e.attributes.get("style", "")
-    ]
+    texts = [e.attributes["style"] for e in page.all("div") if "line-height:1.58" in e.attributes.get("style", "")]
     assert texts
     assert all("text-align:right" in style for style in texts)
 

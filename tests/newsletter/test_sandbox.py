@@ -56,9 +56,7 @@ def is_gone(process: int) -> bool:
 
 
 def test_a_function_gets_its_arguments_and_its_value_comes_back(sandbox: Sandbox) -> None:
-    value = sandbox.call(
-        f"{TASKS}:describe", b"\x00\xff" * 2_000_000, 3, b"x", name="ü", page=b"yz", none=None
-    )
+    value = sandbox.call(f"{TASKS}:describe", b"\x00\xff" * 2_000_000, 3, b"x", name="ü", page=b"yz", none=None)
     assert value == {
         "length": 4_000_000,
         "others": [3, "x"],
@@ -155,9 +153,7 @@ def test_an_argument_that_json_cannot_carry_is_the_callers_error(sandbox: Sandbo
     assert sandbox.call(f"{TASKS}:describe", b"x")["length"] == 1
 
 
-def test_a_child_inherits_no_secret_no_file_and_no_input(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_child_inherits_no_secret_no_file_and_no_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "secret")
     with (tmp_path / "open").open("wb") as file, Sandbox(workers=1) as sandbox:
         os.set_inheritable(file.fileno(), True)

@@ -39,9 +39,7 @@ def test_of_two_alike_the_one_with_another_topic_is_taken() -> None:
 
 def test_what_scores_too_little_is_left_out_with_its_weakest_part() -> None:
     left = select([appraisal(1, 8), appraisal(2, 7), appraisal(3, 2)], RULES).left_out
-    assert [(c.appraisal.piece.id, c.why) for c in left] == [
-        (3, "score 2.0 is below 3: made 2.0 (by the test)")
-    ]
+    assert [(c.appraisal.piece.id, c.why) for c in left] == [(3, "score 2.0 is below 3: made 2.0 (by the test)")]
 
 
 def test_too_few_make_no_issue_and_the_reason_is_said() -> None:
@@ -59,20 +57,16 @@ def test_a_pinned_piece_is_in_whatever_its_score() -> None:
 
     found = [appraisal(1, 8), appraisal(2, 7), replace(appraisal(3, 0.5), pinned=True)]
     picked = select(found, RULES)
-    assert [(c.appraisal.piece.id, c.why) for c in picked.chosen][0] == (3, "pinned by the owner")
+    assert next((c.appraisal.piece.id, c.why) for c in picked.chosen) == (3, "pinned by the owner")
 
 
 def test_a_refused_piece_says_why() -> None:
-    picked = select(
-        [appraisal(1, 8), appraisal(2, 7), appraisal(3, 9, refusal="dropped by the owner")], RULES
-    )
+    picked = select([appraisal(1, 8), appraisal(2, 7), appraisal(3, 9, refusal="dropped by the owner")], RULES)
     assert picked.left_out[0].why == "dropped by the owner"
 
 
 _APPRAISALS = st.lists(
-    st.tuples(
-        st.floats(0, 10), st.sampled_from(["a", "b", ""]), st.sampled_from([FORUM, MAGAZINE]), st.booleans()
-    ),
+    st.tuples(st.floats(0, 10), st.sampled_from(["a", "b", ""]), st.sampled_from([FORUM, MAGAZINE]), st.booleans()),
     max_size=12,
 ).map(
     lambda rows: [

@@ -23,15 +23,9 @@ CUTS = [
     pytest.param(["We used GPT-4.", "The rest ran on two machines."], id="a name that ends in a digit"),
     pytest.param(["It costs 3.14 dollars.", "It rose by 0.5 per cent."], id="decimals"),
     pytest.param(["See e.g. Smith et al. (2019) and cf. Fig. 3 for more.", "Then stop."], id="abbreviations"),
-    pytest.param(
-        ["Loss vs. accuracy, i.e. what Dr. Moore measured.", "The end."], id="abbreviations before names"
-    ),
-    pytest.param(
-        ["This was shown by Hall et al.", "We repeat it."], id="an abbreviation that ends a sentence"
-    ),
-    pytest.param(
-        ["A. Turner met J. K. Hall in the U.S.", "The U.S. Senate agreed."], id="initials and countries"
-    ),
+    pytest.param(["Loss vs. accuracy, i.e. what Dr. Moore measured.", "The end."], id="abbreviations before names"),
+    pytest.param(["This was shown by Hall et al.", "We repeat it."], id="an abbreviation that ends a sentence"),
+    pytest.param(["A. Turner met J. K. Hall in the U.S.", "The U.S. Senate agreed."], id="initials and countries"),
     pytest.param(["We chose plan B.", "The other plan was worse."], id="a letter that ends a sentence"),
     pytest.param(
         ["He said no.", "Then he wrote no. 5 on the door."],
@@ -41,9 +35,7 @@ CUTS = [
     pytest.param(["Well... it works.", "Really…", "Yes."], id="dots that go on and dots that end"),
     pytest.param(["“Is it done?” he asked.", "“No.”", "Then he left."], id="quotations"),
     pytest.param(['She said "stop now."', 'Then she said "go."'], id="a quotation mark after the stop"),
-    pytest.param(
-        ["It works (we tried. Twice.) on both.", "(It failed once.)", "Then it worked."], id="brackets"
-    ),
+    pytest.param(["It works (we tried. Twice.) on both.", "(It failed once.)", "Then it worked."], id="brackets"),
     pytest.param(["Read https://example.com/a.b?c=d.", "Then come back."], id="an address"),
     pytest.param(["What?!", "No way.", "Why?"], id="two marks"),
     pytest.param(["It was known.[12]", "It was forgotten.[3, 4]", "So be it."], id="marks of notes"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_missing_database_is_not_made_for_a_reader(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused(store: Store) -> None:
-    with sqlite3.connect(store.engine.url.database or "") as database:
+    with closing(sqlite3.connect(store.engine.url.database or "")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="install the newer program"):
         open_store(store.url)

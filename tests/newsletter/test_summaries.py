@@ -146,7 +146,9 @@ def test_excerpts_are_written_once_however_often_the_model_fails(
     assert made.summary(stored, DAY) == made.summary(stored, DAY)
 
 
-def test_a_writer_that_can_write_nothing_stops_the_issue(desk: Callable[..., tuple[Desk, Scripted]], stored: Piece) -> None:
+def test_a_writer_that_can_write_nothing_stops_the_issue(
+    desk: Callable[..., tuple[Desk, Scripted]], stored: Piece
+) -> None:
     made, _ = desk(WriterUnavailable("key refused"))
     with pytest.raises(WriterUnavailable):
         made.summary(stored, DAY)
@@ -167,7 +169,12 @@ def test_a_changed_text_is_written_again(desk: Callable[..., tuple[Desk, Scripte
 
 _CLAIMS = st.builds(Claim, st.text(), st.lists(st.text()).map(tuple))
 _SECTIONS = st.builds(
-    Section, st.text(), st.text(), st.sampled_from(SectionShape), st.lists(st.lists(_CLAIMS).map(tuple)).map(tuple), st.booleans()
+    Section,
+    st.text(),
+    st.text(),
+    st.sampled_from(SectionShape),
+    st.lists(st.lists(_CLAIMS).map(tuple)).map(tuple),
+    st.booleans(),
 )
 _SUMMARIES = st.builds(
     Summary,

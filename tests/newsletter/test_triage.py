@@ -16,9 +16,7 @@ from tests.newsletter.makers import DAY, FORUM, piece, prose
 
 PROBES = Topic("probes", "Probes", keywords=("probe", "linear probes"))
 EVALS = Topic("evals", "Evaluations", keywords=("evaluation", "benchmark"))
-BRIEF = Brief(
-    "Careful evaluations and probes of language models, with negative results.", (PROBES, EVALS), 30
-)
+BRIEF = Brief("Careful evaluations and probes of language models, with negative results.", (PROBES, EVALS), 30)
 
 
 def _appraise(one: Piece, **given: Any) -> Appraisal:
@@ -40,9 +38,7 @@ def test_a_piece_on_the_owners_topics_is_worth_more() -> None:
 def test_a_long_piece_is_worth_more_than_a_fragment() -> None:
     fragment = piece(text=prose(80), origin=TextOrigin.DESCRIPTION)
     assert (
-        _appraise(piece(text=prose(2000))).score
-        > _appraise(piece(text=prose(400))).score
-        > _appraise(fragment).score
+        _appraise(piece(text=prose(2000))).score > _appraise(piece(text=prose(400))).score > _appraise(fragment).score
     )
 
 
@@ -54,9 +50,7 @@ def test_evidence_counts() -> None:
 
 
 def test_a_short_notice_is_worth_little() -> None:
-    notice = piece(
-        text="Register now for our meetup on evaluation. Early-bird tickets with a promo code. " * 6
-    )
+    notice = piece(text="Register now for our meetup on evaluation. Early-bird tickets with a promo code. " * 6)
     assert _appraise(notice).score < 2
 
 

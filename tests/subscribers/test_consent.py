@@ -22,9 +22,7 @@ def test_both_halves_of_double_opt_in_are_on_record(session: Session) -> None:
         network="192.0.2.7",
     )
     assert form.subscriber is not None
-    people.confirm(
-        session, form.subscriber.id, now=NOW + DAY, consent_text="Yes, it was me.", network="192.0.2.8"
-    )
+    people.confirm(session, form.subscriber.id, now=NOW + DAY, consent_text="Yes, it was me.", network="192.0.2.8")
     records = [(c.at, c.text, c.address, c.how, c.network) for c in consent.of(session, form.subscriber.id)]
     assert records == [
         (NOW, "Send me the digest.", "Ann@example.com", "form", "192.0.2.7"),

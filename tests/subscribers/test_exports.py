@@ -70,9 +70,7 @@ def test_a_formula_gets_a_quote_and_other_cells_stay(cell: str) -> None:
     assert exports.neutral(f"x{cell}") == f"x{cell}"
 
 
-def test_an_export_imported_elsewhere_makes_the_same_readers_and_no_others(
-    session: Session, tmp_path: Path
-) -> None:
+def test_an_export_imported_elsewhere_makes_the_same_readers_and_no_others(session: Session, tmp_path: Path) -> None:
     added(session, "=ann@example.com", Preferences(frozenset({"safety"}), Frequency.MONTHLY)).name = "=1+1"
     added(session, "none@example.com", Preferences(frozenset()))
     added(session, "pending@example.com", active=False)

@@ -74,9 +74,7 @@ def test_a_list_comes_in_with_names_preferences_and_proof(importing: Importer, s
     assert consent.network == "192.0.2.7"
 
 
-def test_people_who_come_in_are_mailable_unless_they_have_to_confirm(
-    importing: Importer, session: Session
-) -> None:
+def test_people_who_come_in_are_mailable_unless_they_have_to_confirm(importing: Importer, session: Session) -> None:
     importing("email\nann@example.com\n")
     importing("email\nbob@example.com\n", plan=Plan("x", active=False))
     mailable = select(col(Subscriber.address)).where(audience.mailable(NOW))
@@ -144,9 +142,7 @@ def test_a_second_run_changes_nothing(importing: Importer, session: Session) -> 
 def test_a_dry_run_reports_the_same_and_writes_nothing(importing: Importer, session: Session) -> None:
     content = "email\nann@example.com\nANN@example.com\nnonsense\nbob@example.com\n"
     dry = importing(content, dry_run=True)
-    counts = [
-        session.scalar(select(func.count()).select_from(table)) for table in (Subscriber, Consent, Pepper)
-    ]
+    counts = [session.scalar(select(func.count()).select_from(table)) for table in (Subscriber, Consent, Pepper)]
     assert counts == [0, 0, 0]
     assert dry == importing(content)
 
@@ -176,9 +172,7 @@ GOOD = ["ann@example.com", "bob@example.com"]
         ("carl@exam\ufffdple.com", "control character"),
     ],
 )
-def test_a_bad_line_is_told_and_costs_no_good_one(
-    importing: Importer, session: Session, bad: str, reason: str
-) -> None:
+def test_a_bad_line_is_told_and_costs_no_good_one(importing: Importer, session: Session, bad: str, reason: str) -> None:
     report = importing(f"email,name\n{GOOD[0]},Ann\n{bad}\n{GOOD[1]},Bob\n")
     assert everyone(session) == GOOD
     assert (report.refused, lines_of(report)) == (1, [3])
@@ -201,9 +195,7 @@ def test_a_bad_line_is_told_and_costs_no_good_one(
         ("carl@example.com,<script>", "carl@example.com", "<script>"),
     ],
 )
-def test_odd_but_good_lines_come_in(
-    importing: Importer, session: Session, line: str, address: str, name: str
-) -> None:
+def test_odd_but_good_lines_come_in(importing: Importer, session: Session, line: str, address: str, name: str) -> None:
     report = importing(f"email,name\n{line}\n")
     assert report.problems == []
     assert (one(session).address, one(session).name) == (address, name)
@@ -241,9 +233,7 @@ def test_a_date_that_cannot_be_read_is_kept_beside_the_consent(importing: Import
     assert (consent.at, consent.text.splitlines()[1]) == (NOW, "Date in the file: 03/04/2024")
 
 
-@pytest.mark.parametrize(
-    "cell", ["2024-05-01", "20240501", "01.05.2024", "2024/05/01", "2024-05-01T02:00:00+02:00"]
-)
+@pytest.mark.parametrize("cell", ["2024-05-01", "20240501", "01.05.2024", "2024/05/01", "2024-05-01T02:00:00+02:00"])
 def test_dates_that_mean_one_thing_are_read(importing: Importer, session: Session, cell: str) -> None:
     importing(f"email,date\nann@example.com,{cell}\n")
     assert session.scalars(select(Consent)).one().at == dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
@@ -315,9 +305,7 @@ def test_what_is_no_list_is_refused_as_a_whole(importing: Importer, content: byt
 
 def test_a_line_of_many_megabytes_costs_itself_alone(importing: Importer, session: Session) -> None:
     long = b"x" * 20_000_000
-    report = importing(
-        b"\n".join([long, b"email,name", b"ann@example.com,Ann", long, b"bob@example.com,Bob"])
-    )
+    report = importing(b"\n".join([long, b"email,name", b"ann@example.com,Ann", long, b"bob@example.com,Bob"]))
     assert everyone(session) == GOOD
     assert (report.lines, lines_of(report)) == (4, [1, 4])
 

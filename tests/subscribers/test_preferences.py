@@ -99,9 +99,7 @@ def test_too_many_topics_are_refused() -> None:
         Preferences(topics=frozenset(f"t{number}" for number in range(201)))
 
 
-@pytest.mark.parametrize(
-    "zone", ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "a" * 65, "Europe", "\x00"]
-)
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "a" * 65, "Europe", "\x00"])
 def test_a_time_zone_that_is_none_is_refused(zone: str) -> None:
     with pytest.raises(InvalidPreference, match="time zone"):
         Preferences(time_zone=zone)

@@ -32,9 +32,7 @@ def cells_of(folder: Path, content: bytes) -> list[list[str]]:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
-def test_every_delimiter_line_end_and_encoding_is_read(
-    tmp_path: Path, delimiter: str, end: str, encoding: str
-) -> None:
+def test_every_delimiter_line_end_and_encoding_is_read(tmp_path: Path, delimiter: str, end: str, encoding: str) -> None:
     rows = [*ROWS, ["joerg@example.com", "J\u00f6rg"]]
     text = end.join(delimiter.join(row) for row in rows)
     assert cells_of(tmp_path, text.encode(encoding)) == rows
@@ -92,9 +90,7 @@ def test_a_quote_left_open_costs_its_own_line_alone(tmp_path: Path) -> None:
     lines = ["email,name", *good[:5], '"Ann,ann@example.com', *good[5:]]
     records = list(sheet_of(tmp_path, "\n".join(lines).encode()).records())
     assert len(records) == len(lines)
-    assert [(record.line, record.cells) for record in records if record.trouble] == [
-        (7, ["Ann,ann@example.com"])
-    ]
+    assert [(record.line, record.cells) for record in records if record.trouble] == [(7, ["Ann,ann@example.com"])]
 
 
 def test_a_quote_left_open_in_the_last_cell_costs_nothing(tmp_path: Path) -> None:

@@ -35,9 +35,7 @@ def test_the_first_moment_and_note_of_a_kind_are_kept(session: Session) -> None:
 
 
 @pytest.mark.parametrize(("lifter", "kind"), list(itertools.product(Lifter, Kind)))
-def test_each_kind_is_lifted_by_the_one_it_belongs_to_alone(
-    session: Session, lifter: Lifter, kind: Kind
-) -> None:
+def test_each_kind_is_lifted_by_the_one_it_belongs_to_alone(session: Session, lifter: Lifter, kind: Kind) -> None:
     suppression.put(session, "x", kind, now=NOW)
     if (kind in LIFTED_BY_PERSON) == (lifter is Lifter.PERSON):
         assert suppression.lift(session, "x", [kind], by=lifter) == {kind}

@@ -49,9 +49,7 @@ def test_the_database_refuses_a_word_that_we_do_not_know(session: Session, colum
 
 def test_the_database_refuses_a_second_row_for_an_identity(session: Session) -> None:
     first = added(session, "ann@example.com")
-    second = Subscriber(
-        identity=first.identity, identity_hash="x", address="x", state="active", created_at=NOW
-    )
+    second = Subscriber(identity=first.identity, identity_hash="x", address="x", state="active", created_at=NOW)
     session.add(second)
     with pytest.raises(IntegrityError, match="identity"):
         session.flush()

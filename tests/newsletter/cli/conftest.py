@@ -46,7 +46,8 @@ class Owner:
     def configure(self, *paths: str, extra: str = "") -> None:
         """Write a configuration whose sources are these paths of the publisher."""
         sources = "".join(f'[[sources]]\nname = "Source {p}"\nurl = "{self.site.base}{p}"\n' for p in paths)
-        text = f'[fetching]\nallow = ["127.0.0.1:{self.site.port}"]\ntimeout_seconds = 2\n[writing]\nwriter = "excerpts"\n{extra}\n{sources}'
+        fetching = f'[fetching]\nallow = ["127.0.0.1:{self.site.port}"]\ntimeout_seconds = 2\n'
+        text = f'{fetching}[writing]\nwriter = "excerpts"\n{extra}\n{sources}'
         (self.folder / "newsletter.toml").write_text(text, "utf-8")
 
     @property

@@ -41,7 +41,10 @@ def test_sources_that_were_asked_within_the_hour_are_not_asked_again(owner: Owne
 def test_too_few_pieces_make_no_issue_and_the_reason_is_said(owner: Owner) -> None:
     owner.site.feed("/one.xml", [owner.site.item(1)])
     run = owner("build", *NOW)
-    assert (run.code, run.out.splitlines()[-1]) == (0, "No issue: 1 of 1 candidates is worth sending, and an issue has at least 3.")
+    assert (run.code, run.out.splitlines()[-1]) == (
+        0,
+        "No issue: 1 of 1 candidates is worth sending, and an issue has at least 3.",
+    )
 
 
 def test_when_no_source_can_be_read_the_caller_may_try_later(owner: Owner) -> None:
@@ -97,7 +100,9 @@ def test_a_model_that_fails_leaves_an_issue_of_excerpts(owner: Owner, monkeypatc
         assert {piece["kind"] for piece in run.json["pieces"]} == {"excerpts"}
 
 
-def test_a_key_that_is_refused_stops_the_build_and_names_the_mend(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_refused_stops_the_build_and_names_the_mend(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _with_claude(owner)
     with FakeClaude() as claude:
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-wrong-secret")
@@ -108,5 +113,9 @@ def test_a_key_that_is_refused_stops_the_build_and_names_the_mend(owner: Owner, 
 
 
 def _with_claude(owner: Owner) -> None:
-    text = (owner.folder / "newsletter.toml").read_text().replace('writer = "excerpts"', 'writer = "auto"\nmodel = "claude-test"')
+    text = (
+        (owner.folder / "newsletter.toml")
+        .read_text()
+        .replace('writer = "excerpts"', 'writer = "auto"\nmodel = "claude-test"')
+    )
     (owner.folder / "newsletter.toml").write_text(text)

@@ -28,7 +28,11 @@ def test_check_knows_providers_sections_and_kinds(owner: Owner) -> None:
         text = (owner.folder / "newsletter.toml").read_text()
         section, name = key.lower().split("__")
         shown = "[" + ", ".join(f'"{v}"' for v in value.split(",")) + "]" if "," in value else f'"{value}"'
-        changed = text.replace("[writing]\n", f"[writing]\n{name} = {shown}\n") if section == "writing" else f"[delivery]\n{name} = {shown}\n{text}"
+        changed = (
+            text.replace("[writing]\n", f"[writing]\n{name} = {shown}\n")
+            if section == "writing"
+            else f"[delivery]\n{name} = {shown}\n{text}"
+        )
         (owner.folder / "newsletter.toml").write_text(changed)
         run = owner("config", "check")
         assert run.code == 3 and "known: " in run.err

@@ -25,7 +25,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mails(made: Path) -> list[EmailMessage]:
     """The mails of the outbox."""
-    parsed = [email.message_from_bytes(path.read_bytes(), policy=email.policy.SMTP) for path in sorted((made / "outbox").glob("*.eml"))]
+    parsed = [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.SMTP)
+        for path in sorted((made / "outbox").glob("*.eml"))
+    ]
     return [mail for mail in parsed if isinstance(mail, EmailMessage)]
 
 

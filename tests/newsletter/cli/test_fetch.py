@@ -97,8 +97,13 @@ def test_a_page_that_cannot_be_had_is_a_note_and_asked_again_the_next_time(owner
     owner.site.feed("/one.xml", [owner.site.item(1, words=60)])
     first = owner("fetch", "--json", *NOW).json["sources"][0]["new"][0]
     assert first["text"] == "description" and "404" in first["note"]
-    paragraphs = "".join(f"<p>Paragraph {n} of the whole article says what it found about run {n} and why it holds.</p>" for n in range(40))
-    owner.site.answers["/posts/1"] = Answer(f"<html><body><article>{paragraphs}</article></body></html>".encode(), kind="text/html")
+    paragraphs = "".join(
+        f"<p>Paragraph {n} of the whole article says what it found about run {n} and why it holds.</p>"
+        for n in range(40)
+    )
+    owner.site.answers["/posts/1"] = Answer(
+        f"<html><body><article>{paragraphs}</article></body></html>".encode(), kind="text/html"
+    )
     owner("fetch", "--now", (DAY + dt.timedelta(days=1)).isoformat())
     shown = owner("send", "--dry-run", "--json", "--now", (DAY + dt.timedelta(days=1)).isoformat())
     assert shown.code == 0

@@ -11,7 +11,19 @@ import pytest
 from newsletter.cli import COMMANDS, main
 from tests.newsletter.cli.conftest import Owner
 
-VENDORS = ("anthropic", "sqlmodel", "sqlalchemy", "pydantic", "httpx", "feedparser", "mjml", "jinja2", "sendgrid", "lxml", "trafilatura")
+VENDORS = (
+    "anthropic",
+    "sqlmodel",
+    "sqlalchemy",
+    "pydantic",
+    "httpx",
+    "feedparser",
+    "mjml",
+    "jinja2",
+    "sendgrid",
+    "lxml",
+    "trafilatura",
+)
 
 
 def _python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -59,7 +71,9 @@ def test_a_bad_configuration_ends_with_3_line_and_mend(owner: Owner) -> None:
     (owner.folder / "newsletter.toml").write_text("[selection]\nmin_peices = 2\n")
     run = owner("fetch")
     assert run.code == 3
-    assert run.err.strip().endswith("newsletter.toml:2: unknown key `selection.min_peices`; did you mean `selection.min_pieces`?")
+    assert run.err.strip().endswith(
+        "newsletter.toml:2: unknown key `selection.min_peices`; did you mean `selection.min_pieces`?"
+    )
     assert run.out == ""
 
 
@@ -86,7 +100,10 @@ def test_a_bug_is_one_line_and_a_traceback_only_with_debug(owner: Owner, monkeyp
 
     monkeypatch.setattr("newsletter.cli.version.run", broken)
     quiet = owner("version")
-    assert (quiet.code, quiet.err.strip()) == (1, "newsletter: ZeroDivisionError: oops; this is a bug, --debug shows where")
+    assert (quiet.code, quiet.err.strip()) == (
+        1,
+        "newsletter: ZeroDivisionError: oops; this is a bug, --debug shows where",
+    )
     assert "Traceback" in owner("version", "--debug").err
 
 

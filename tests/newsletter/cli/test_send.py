@@ -7,6 +7,7 @@ import hashlib
 import re
 import socket
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ def _subscribe(owner: Owner, *people: tuple[str, Preferences]) -> None:
     store = open_store(f"sqlite:///{owner.database}")
     with store.write() as session:
         for address, preferences in people:
-            subscribers.add(session, address, now=DAY, how="test", consent_text="yes", active=True, preferences=preferences)
+            subscribers.add(
+                session, address, now=DAY, how="test", consent_text="yes", active=True, preferences=preferences
+            )
     store.close()
 
 
@@ -131,9 +134,14 @@ def test_ninety_days_over_an_unchanging_feed_publish_each_piece_at_most_once(own
         run = owner("send", "--yes", "--json", "--now", (DAY + dt.timedelta(days=day)).isoformat())
         assert run.code == 0
         reasons.append(run.json.get("reason"))
-    with sqlite3.connect(owner.database) as database:
+    with closing(sqlite3.connect(owner.database)) as database:
         published = [row[0] for row in database.execute("SELECT piece_id FROM publication")]
-        in_issues = [row[0] for row in database.execute("SELECT piece_id FROM issue_piece JOIN issue ON issue.id = issue_id WHERE state = 'frozen'")]
+        in_issues = [
+            row[0]
+            for row in database.execute(
+                "SELECT piece_id FROM issue_piece JOIN issue ON issue.id = issue_id WHERE state = 'frozen'"
+            )
+        ]
     assert sorted(published) == sorted(in_issues) == sorted(set(published)) == list(range(1, 21))
     assert reasons.count(None) == 4
     assert all(reason for reason in reasons[4:])

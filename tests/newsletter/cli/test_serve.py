@@ -79,9 +79,7 @@ def test_a_correction_by_command_says_where_it_is_seen(owner: Owner) -> None:
 
 
 @pytest.mark.parametrize("words", [("1", "1"), ("1", "999", "--withdraw"), ("9", "1", "--withdraw")])
-def test_a_correction_that_cannot_be_made_is_refused_in_one_line(
-    owner: Owner, words: tuple[str, ...]
-) -> None:
+def test_a_correction_that_cannot_be_made_is_refused_in_one_line(owner: Owner, words: tuple[str, ...]) -> None:
     owner("send", "--yes", *NOW)
     run = owner("issues", "correct", *words, *NOW)
     assert run.code == 2 and run.err.count("\n") == 1

@@ -238,9 +238,7 @@ def test_content_is_not_cleaned_here(sandbox: Sandbox) -> None:
         ('<content src="https://notes.example.com/a"/>', ""),
     ],
 )
-def test_atom_content_of_other_types_becomes_html_or_nothing(
-    sandbox: Sandbox, content: str, html: str
-) -> None:
+def test_atom_content_of_other_types_becomes_html_or_nothing(sandbox: Sandbox, content: str, html: str) -> None:
     assert read(sandbox, atom(f"<entry><title>T</title>{content}</entry>")).entries[0].content == html
 
 
@@ -322,23 +320,16 @@ def test_a_feed_that_breaks_off_keeps_the_entries_before(sandbox: Sandbox) -> No
 def test_an_encoding_is_found_even_when_wrongly_declared(
     sandbox: Sandbox, encoding: str, declared: str, content_type: str
 ) -> None:
-    text = (
-        rss("<item><title>caf\u00e9</title><link>/a</link></item>")
-        .decode()
-        .replace('"UTF-8"', f'"{declared}"', 1)
-    )
+    text = rss("<item><title>caf\u00e9</title><link>/a</link></item>").decode().replace('"UTF-8"', f'"{declared}"', 1)
     assert read(sandbox, text.encode(encoding), content_type).entries[0].title == "caf\u00e9"
 
 
 def test_entities_are_not_expanded_without_bound_and_files_are_not_read(sandbox: Sandbox) -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">' + "".join(
-        f'<!ENTITY {name} "{f"&{before};" * 10}">'
-        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+        f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
     outside = '<!ENTITY file SYSTEM "file:///etc/passwd">]>'
-    body = rss("<item><title>T &i; &file;</title></item>", GOOD).replace(
-        b"?>", f"?>{bomb}{outside}".encode(), 1
-    )
+    body = rss("<item><title>T &i; &file;</title></item>", GOOD).replace(b"?>", f"?>{bomb}{outside}".encode(), 1)
     reading = read(sandbox, body)
     assert reading.entries[-1].title == "Good" and len(reading.entries[0].title) < 200
     assert "root:" not in reading.entries[0].title
@@ -431,9 +422,7 @@ def test_plain_titles_come_back_as_they_were(titles: list[str]) -> None:
 
 
 CP1252 = {
-    0x80 + n: char
-    for n, char in enumerate(bytes(range(0x80, 0xA0)).decode("cp1252", "replace"))
-    if char != "\ufffd"
+    0x80 + n: char for n, char in enumerate(bytes(range(0x80, 0xA0)).decode("cp1252", "replace")) if char != "\ufffd"
 }
 
 

@@ -79,9 +79,7 @@ def test_a_kind_refuses_what_holds_no_pieces_in_one_line(kind: str, body: bytes,
 def test_what_a_kind_parses_can_be_carried_by_json_and_gives_entries(kind: str) -> None:
     module = sources.load(kind)
     for body in (FEED, ARXIV):
-        parsed = json.loads(
-            json.dumps(module.parse(body, "application/xml", "https://notes.example.com/feed.xml"))
-        )
+        parsed = json.loads(json.dumps(module.parse(body, "application/xml", "https://notes.example.com/feed.xml")))
         assert parsed["refusal"] == "" and isinstance(parsed["title"], str)
         assert module.certainty(parsed) in (0, 1, 2)
         entries, notes = module.entries(parsed, SOURCE)
@@ -125,7 +123,5 @@ def test_the_parent_never_loads_feedparser() -> None:
 for kind in sources.kinds(): sources.load(kind)
 print("feedparser" in sys.modules)"""
     checkout = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=checkout
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=checkout)
     assert done.stdout == "False\n"

@@ -49,9 +49,7 @@ HOSTILE = (
 def said(*sentences: str, quote: str = "a verbatim quote") -> Summary:
     """A summary whose opening is these sentences."""
     claims = tuple(Claim(sentence, (quote,)) for sentence in sentences)
-    return Summary(
-        SummaryKind.DIGEST, (Section("summary", "", SectionShape.PROSE, (claims,)),), "claude", "model-1"
-    )
+    return Summary(SummaryKind.DIGEST, (Section("summary", "", SectionShape.PROSE, (claims,)),), "claude", "model-1")
 
 
 def whole(title: str = "A whole piece of four sections") -> Any:
@@ -171,9 +169,7 @@ def test_an_issue_leads_back_and_to_the_issues_before_and_after(house: House, br
 
 
 def test_an_excerpt_is_marked_as_one(house: House, browser: Browser) -> None:
-    number = house.publish(
-        entry(summary=replace(said("The author's own."), kind=SummaryKind.EXCERPTS, model=""))
-    )
+    number = house.publish(entry(summary=replace(said("The author's own."), kind=SummaryKind.EXCERPTS, model="")))
     assert "Excerpts: the author's own sentences, chosen automatically." in browser.text(f"/issues/{number}")
 
 
@@ -191,15 +187,11 @@ def test_an_issue_can_be_shown_where_only_its_address_is(house: House, browser: 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_has_one_title_landmarks_and_headings_in_order(
-    house: House, browser: Browser, path: str
-) -> None:
+def test_a_page_has_one_title_landmarks_and_headings_in_order(house: House, browser: Browser, path: str) -> None:
     house.publish(whole())
     page = browser.page(path, 404 if path == "/nowhere" else 200)
     assert page.get("lang") == "en"
-    assert [len(page.xpath(found)) for found in ("//title", "//h1", "//main", "//header[@class='site']")] == [
-        1
-    ] * 4
+    assert [len(page.xpath(found)) for found in ("//title", "//h1", "//main", "//header[@class='site']")] == [1] * 4
     levels = [int(heading.tag[1]) for heading in page.xpath("//*[self::h1 or self::h2 or self::h3]")]
     assert levels[0] == 1 and all(after <= before + 1 for before, after in itertools.pairwise(levels))
     (skip,) = page.xpath("//body/a[@class='skip']/@href")
@@ -217,18 +209,13 @@ def test_a_page_runs_nothing_loads_nothing_from_elsewhere_and_sets_no_cookie(
     house.publish()
     answer = browser.client.get(path)
     page = html.document_fromstring(answer.text)
-    assert (
-        page.xpath("//script | //img | //iframe | //object | //@style | //@*[starts-with(name(), 'on')]")
-        == []
-    )
+    assert page.xpath("//script | //img | //iframe | //object | //@style | //@*[starts-with(name(), 'on')]") == []
     loaded = page.xpath("//link[@rel='icon' or @rel='stylesheet']/@href")
     assert loaded == ["/mark.svg"] and not re.search(r"url\(|@import", page.xpath("string(//style)"))
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    "path", [*PATHS, "/feed.xml", "/sitemap.xml", "/robots.txt", "/mark.svg", "/healthz"]
-)
+@pytest.mark.parametrize("path", [*PATHS, "/feed.xml", "/sitemap.xml", "/robots.txt", "/mark.svg", "/healthz"])
 def test_every_answer_carries_a_policy_that_allows_our_style_sheet_alone(
     house: House, browser: Browser, path: str
 ) -> None:
@@ -246,9 +233,7 @@ def test_every_answer_carries_a_policy_that_allows_our_style_sheet_alone(
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/feed.xml", "/sitemap.xml", "/robots.txt", "/healthz", "/readyz"])
-def test_head_answers_as_get_does_and_other_methods_are_refused(
-    house: House, browser: Browser, path: str
-) -> None:
+def test_head_answers_as_get_does_and_other_methods_are_refused(house: House, browser: Browser, path: str) -> None:
     house.publish()
     got, head = browser.client.get(path), browser.client.head(path)
     assert (head.status_code, dict(head.headers)) == (got.status_code, dict(got.headers))
@@ -291,9 +276,7 @@ def test_an_address_below_a_path_works_whether_or_not_a_proxy_strips_it(house: H
         page = browser.page(path)
         local = [link for link in page.xpath("//@href | //@action") if link.startswith("/")]
         assert local and all(link.startswith("/news/") for link in local)
-    assert browser.page("/issues/1").xpath("//link[@rel='canonical']/@href") == [
-        "https://example.com/news/issues/1"
-    ]
+    assert browser.page("/issues/1").xpath("//link[@rel='canonical']/@href") == ["https://example.com/news/issues/1"]
     assert browser.client.get("/news/feed.xml").status_code == 200
 
 
@@ -323,9 +306,7 @@ def test_every_piece_of_a_topic_or_search_is_on_one_of_its_pages(house: House, b
     for number in range(2 * PAGE + 1):
         house.publish(entry(topics=("safety",) if number % 2 else ("training",), title=f"Odd piece {number}"))
     expected = [
-        link
-        for number in range(2 * PAGE, 0, -2)
-        for link in (f"/issues/{number}", f"/issues/{number}#piece-1")
+        link for number in range(2 * PAGE, 0, -2) for link in (f"/issues/{number}", f"/issues/{number}#piece-1")
     ]
     assert walk(browser, "/topics/safety") == expected
     assert len(walk(browser, "/issues?q=odd+PIECE")) == 2 * (2 * PAGE + 1)
@@ -335,10 +316,7 @@ def test_issues_stand_under_their_months(house: House, browser: Browser) -> None
     for day in ((2025, 12, 31), (2026, 1, 1), (2026, 1, 31)):
         house.publish(entry(), date=dt.date(*day))
     page = browser.page("/")
-    months = {
-        section.xpath("string(h2)"): section.xpath(".//h3/a/text()")
-        for section in page.xpath("//main/section")
-    }
+    months = {section.xpath("string(h2)"): section.xpath(".//h3/a/text()") for section in page.xpath("//main/section")}
     assert months == {
         "January 2026": ["31 January 2026", "1 January 2026"],
         "December 2025": ["31 December 2025"],
@@ -372,18 +350,14 @@ def test_issues_stand_under_their_months(house: House, browser: Browser) -> None
 def test_search_finds_words_that_readers_see_and_no_others(
     house: House, browser: Browser, query: str, is_found: bool
 ) -> None:
-    found = said(
-        "A naïve probe sees 100% of them after fine-tuning.", "完全な要約。", quote="the tokenizer says"
-    )
+    found = said("A naïve probe sees 100% of them after fine-tuning.", "完全な要約。", quote="the tokenizer says")
     house.publish(entry(title="Looking for backdoors", authors=("Émile Example",), summary=found))
     house.publish(entry())
     links = walk(browser, f"/issues?q={quote(query)}")
     assert ("/issues/1#piece-1" in links) is is_found
 
 
-def test_a_search_shows_what_was_asked_and_what_helps_when_nothing_is_found(
-    house: House, browser: Browser
-) -> None:
+def test_a_search_shows_what_was_asked_and_what_helps_when_nothing_is_found(house: House, browser: Browser) -> None:
     house.publish()
     page = browser.page("/issues?q=no+such+word")
     assert page.xpath("//input[@name='q']/@value") == ["no such word"]
@@ -549,9 +523,7 @@ def test_the_sitemap_has_what_is_public_and_robots_name_it(house: House, browser
 
 
 @pytest.mark.parametrize("path", ["/issues/1", "/feed.xml"])
-def test_who_has_a_page_already_is_told_so_until_it_changes(
-    house: House, browser: Browser, path: str
-) -> None:
+def test_who_has_a_page_already_is_told_so_until_it_changes(house: House, browser: Browser, path: str) -> None:
     house.publish()
     first = browser.client.get(path)
     conditions = (

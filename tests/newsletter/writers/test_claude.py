@@ -109,9 +109,7 @@ def test_every_section_is_asked_for_in_the_constant_part() -> None:
     first, second = (request.system for request in service.requests)
     assert first == second
     assert all(spec.ask in first for spec in SPECS)
-    assert set(service.requests[0].body["output_config"]["format"]["schema"]["properties"]) == {
-        s.key for s in SPECS
-    }
+    assert set(service.requests[0].body["output_config"]["format"]["schema"]["properties"]) == {s.key for s in SPECS}
 
 
 def test_a_new_section_is_asked_for_by_its_spec_alone() -> None:
@@ -181,9 +179,7 @@ def test_a_repair_names_the_draft_and_what_is_wrong_with_it() -> None:
     with FakeClaude() as service:
         made = writer(service)
         draft = made.write(piece())
-        second = made.repair(
-            piece(), dataclasses.replace(draft, cost_usd=0.5), ["takeaways: 51 is not in\nthe text"]
-        )
+        second = made.repair(piece(), dataclasses.replace(draft, cost_usd=0.5), ["takeaways: 51 is not in\nthe text"])
     assert len(service.requests) == 2
     prompt = service.requests[1].prompt
     assert draft.sections[0].blocks[0][0].sentence in prompt.split("<draft-")[1]
@@ -196,9 +192,7 @@ def test_invisible_characters_are_taken_out_and_a_full_stop_is_put() -> None:
         "sentence": " It \u202ekept\u200b 91\u0000 percent\n",
         "quotes": ["the\u00a0probe  kept 91 percent", " "],
     }
-    with FakeClaude(
-        [fake.answers({**ANSWER, "takeaways": [odd, {"sentence": " . ", "quotes": []}]})]
-    ) as service:
+    with FakeClaude([fake.answers({**ANSWER, "takeaways": [odd, {"sentence": " . ", "quotes": []}]})]) as service:
         summary = writer(service).write(piece())
     (claim,) = (claim for block in summary.sections[-1].blocks for claim in block)
     assert claim.sentence == "It kept 91 percent." and claim.quotes == ("the probe kept 91 percent",)

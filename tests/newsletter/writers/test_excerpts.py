@@ -63,9 +63,7 @@ ESSAY = "\n\n".join(
 )
 
 
-def piece(
-    text: str, origin: TextOrigin = TextOrigin.FEED, title: str = "Retrieval for small models"
-) -> Piece:
+def piece(text: str, origin: TextOrigin = TextOrigin.FEED, title: str = "Retrieval for small models") -> Piece:
     return Piece(title, "https://example.com/1", SOURCE, text=text, origin=origin)
 
 
@@ -237,17 +235,13 @@ def test_back_matter_and_headings_are_never_picked() -> None:
 
 
 def test_a_short_abstract_is_given_whole() -> None:
-    text = (
-        "We test four models. However, one of them fails. This matters for small ones. Is it luck? It is not."
-    )
+    text = "We test four models. However, one of them fails. This matters for small ones. Is it luck? It is not."
     summary = WRITER.write(piece(text, TextOrigin.ABSTRACT))
     assert [part.texts for part in summary.sections] == [(text,)]
 
 
 def test_a_short_text_loses_what_is_cut_off_and_what_hangs_on_what_was_lost() -> None:
-    text = (
-        "However, it was. We test four models on a handbook. It is new. Read more at https://example.com. The"
-    )
+    text = "However, it was. We test four models on a handbook. It is new. Read more at https://example.com. The"
     summary = WRITER.write(piece(text, TextOrigin.DESCRIPTION))
     assert claimed(summary) == ["We test four models on a handbook.", "It is new."]
 
@@ -278,10 +272,7 @@ def test_a_text_without_a_single_usable_sentence_is_an_error(text: str) -> None:
 
 
 def test_an_essay_in_another_language_or_script_is_excerpted_too() -> None:
-    german = [
-        f"Das {n}. Modell beantwortet {n + 20} Fragen zum Handbuch der Werkstatt richtig."
-        for n in range(3, 30)
-    ]
+    german = [f"Das {n}. Modell beantwortet {n + 20} Fragen zum Handbuch der Werkstatt richtig." for n in range(3, 30)]
     chinese = [f"第{n}个模型在手册的问题上回答正确的比例超过了百分之{n + 20}。" for n in range(3, 40)]
     assert len(claimed(WRITER.write(piece(" ".join(german), title="Modelle")))) >= 1
     assert len(claimed(WRITER.write(piece("".join(chinese), title="模型")))) >= 1
@@ -332,9 +323,7 @@ def test_an_essay_of_14000_words_takes_a_fraction_of_a_second() -> None:
     assert min(seconds() for _ in range(3)) < 0.6
 
 
-@pytest.mark.parametrize(
-    "hostile", ["x$" * 100_000 + ".", "a, " * 60_000 + ".", "We " + "“(" * 50_000 + "x."]
-)
+@pytest.mark.parametrize("hostile", ["x$" * 100_000 + ".", "a, " * 60_000 + ".", "We " + "“(" * 50_000 + "x."])
 def test_hostile_text_ends_soon(hostile: str) -> None:
     began = time.perf_counter()
     with pytest.raises(WritingError):
