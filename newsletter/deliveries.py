@@ -16,12 +16,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, case, func, insert, literal, not_, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, literal, not_, or_, update
 from sqlmodel import Session, col, select
 
 import subscribers
@@ -157,22 +158,50 @@ def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:
 
 
 def recover(session: Session, issue: int, now: dt.datetime) -> dict[str, int]:
-    """Take over what dead processes left: a stale claim is planned again, a stale hand-over is in doubt.
+    """Take over what dead processes left: their claims are planned again, their hand-overs are in doubt.
 
-    ``now`` is the real time. Returns how many of each.
+    A process is dead when it ran on this machine and is gone, or when its lease has run out. ``now`` is the real time.
+    Returns how many of each.
     """
-    stale = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.claimed_at) < now - LEASE)
+    held = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state).in_((CLAIMED, HANDING)))
+    owners = session.exec(select(DeliveryRow.claimed_by).where(held).distinct()).all()
+    gone = [owner for owner in owners if _is_gone(owner)]
+    dead = and_(col(DeliveryRow.issue_id) == issue, or_(col(DeliveryRow.claimed_at) < now - LEASE, _owned_by(gone)))
     claimed = session.execute(
         update(DeliveryRow)
-        .where(stale, col(DeliveryRow.state) == CLAIMED)
+        .where(dead, col(DeliveryRow.state) == CLAIMED)
         .values(state=PLANNED, claimed_by="", changed_at=now)
     )
     handing = session.execute(
         update(DeliveryRow)
-        .where(stale, col(DeliveryRow.state) == HANDING)
-        .values(state=IN_DOUBT, reason="the sending process ended while it handed over", changed_at=now)
+        .where(dead, col(DeliveryRow.state) == HANDING)
+        .values(state=IN_DOUBT, claimed_by="", reason="the sending process ended while it handed over", changed_at=now)
     )
     return {PLANNED: _rowcount(claimed), IN_DOUBT: _rowcount(handing)}
+
+
+def _owned_by(owners: Sequence[str]) -> ColumnElement[bool]:
+    return col(DeliveryRow.claimed_by).in_(owners)
+
+
+def _owner() -> str:
+    """A name for this sending: the machine, the process, and a word that no other sending has."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether a sending's process surely is no more: it ran on this machine, and no process has its number."""
+    machine, _, rest = owner.partition("/")
+    number = rest.partition("/")[0]
+    if machine != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def claim(
@@ -235,11 +264,14 @@ def _claimed(session: Session, issue: int, owner: str) -> list[Claimed]:
     ]
 
 
-def mark_handing(session: Session, ids: Sequence[int], provider: str, real_now: dt.datetime) -> None:
-    """Record that these deliveries are about to leave. Must be committed before a byte does."""
-    session.execute(
+def mark_handing(session: Session, ids: Sequence[int], owner: str, provider: str, real_now: dt.datetime) -> set[int]:
+    """Record that these deliveries are about to leave. Must be committed before a byte does.
+
+    Returns those that still are the owner's: whoever slept longer than the lease may have lost some to another process.
+    """
+    marked = session.execute(
         update(DeliveryRow)
-        .where(col(DeliveryRow.id).in_(ids), col(DeliveryRow.state) == CLAIMED)
+        .where(col(DeliveryRow.id).in_(ids), col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == owner)
         .values(
             state=HANDING,
             provider=provider,
@@ -247,20 +279,28 @@ def mark_handing(session: Session, ids: Sequence[int], provider: str, real_now: 
             claimed_at=real_now,
             changed_at=real_now,
         )
+        .returning(col(DeliveryRow.id))
     )
+    return set(marked.scalars())
 
 
 def mark(
-    session: Session, results: Iterable[tuple[int, Outcome | None]], now: dt.datetime, real_now: dt.datetime
+    session: Session,
+    results: Iterable[tuple[int, Outcome | None]],
+    owner: str,
+    now: dt.datetime,
+    real_now: dt.datetime,
 ) -> None:
-    """Record what became of deliveries that were being handed over.
+    """Record what became of deliveries that ``owner`` was handing over.
 
-    No outcome: it was not taken, and that was no try.
+    No outcome: it was not taken, and that was no try. A delivery that another process took for a doubt meanwhile is
+    resolved: now somebody knows.
     """
+    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == owner)
     for number, outcome in results:
         session.execute(
             update(DeliveryRow)
-            .where(col(DeliveryRow.id) == number, col(DeliveryRow.state) == HANDING)
+            .where(col(DeliveryRow.id) == number, or_(ours, col(DeliveryRow.state) == IN_DOUBT))
             .values(claimed_by="", changed_at=real_now, **_mark(outcome, now))
         )
 
@@ -313,7 +353,7 @@ def send(
     ``compose`` addresses a message; ``progress`` hears how many have been handed over since the last call.
     Raises NotAllowed when the provider does not accept us: what was not taken is planned again.
     """
-    owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+    owner = _owner()
     with store.write() as session:
         recover(session, issue, clocks.real())
     try:
@@ -324,7 +364,7 @@ def send(
                 return
             for start in range(0, len(claimed), provider.batch):
                 batch = claimed[start : start + provider.batch]
-                _hand_over(store, provider, batch, compose, clocks)
+                _hand_over(store, provider, batch, owner, compose, clocks)
                 progress(len(batch))
     finally:
         with store.write() as session:
@@ -332,12 +372,17 @@ def send(
 
 
 def _hand_over(
-    store: Store, provider: Provider, batch: Sequence[Claimed], compose: Callable[[Claimed], Message], clocks: Clocks
+    store: Store,
+    provider: Provider,
+    batch: Sequence[Claimed],
+    owner: str,
+    compose: Callable[[Claimed], Message],
+    clocks: Clocks,
 ) -> None:
-    messages = {claimed.key: compose(claimed) for claimed in batch}
-    ids = {claimed.key: claimed.id for claimed in batch}
+    composed = {claimed.id: compose(claimed) for claimed in batch}
     with store.write() as session:
-        mark_handing(session, list(ids.values()), provider.name, clocks.real())
+        ours = mark_handing(session, list(composed), owner, provider.name, clocks.real())
+    messages = {number: message for number, message in composed.items() if number in ours}
     outcomes: dict[str, Outcome] = {}
     refusal: NotAllowed | None = None
     try:
@@ -346,9 +391,9 @@ def _hand_over(
     except NotAllowed as error:
         refusal = error
     missing = None if refusal else InDoubt("", "the provider gave no answer for this message")
-    results = [(number, outcomes.get(key, missing)) for key, number in ids.items()]
+    results = [(number, outcomes.get(message.key, missing)) for number, message in messages.items()]
     with store.write() as session:
-        mark(session, results, clocks.now(), clocks.real())
+        mark(session, results, owner, clocks.now(), clocks.real())
     if refusal:
         raise refusal
 

@@ -171,7 +171,7 @@ class Intake:
             state = session.merge(_next_state(answer, now))
             session.flush()
         return SourceReport(
-            source=_named(answer),
+            source=answer.source,
             status=answer.status,
             entries=len(answer.reading.entries) if answer.reading else 0,
             new=tuple(stored.new),
@@ -226,10 +226,6 @@ def _piece_of(entry: Entry) -> Piece:
         published=entry.published,
         categories=tuple(fulltext.clean_line(category) for category in entry.categories),
     )
-
-
-def _named(answer: _Answer) -> Source:
-    return answer.source
 
 
 def _next_state(answer: _Answer, now: dt.datetime) -> SourceStateRow:

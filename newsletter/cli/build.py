@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from newsletter.cli._console import Console
@@ -55,8 +56,7 @@ def make(workshop: Workshop, store: Store, press: Press, desk: Desk, *, may_fetc
     if may_fetch:
         with workshop.intake(store) as reader:
             fresh = workshop.config.fetching.fresh_minutes
-            quiet = lambda report: _tell_news(workshop.console, report)  # noqa: E731 - a name for it says less
-            reports = pipeline.fetch(press, reader, quiet, fresh_minutes=fresh)
+            reports = pipeline.fetch(press, reader, partial(_tell_news, workshop.console), fresh_minutes=fresh)
     built = pipeline.build(press, desk, wrote=lambda title: workshop.console.detail(f"wrote: {title}"))
     if built.number is None and reports and all(report.status == intake.FAILED for report in reports):
         raise Stop(Exit.TRY_LATER, f"no issue: {built.reason}; none of {len(reports)} sources could be read")

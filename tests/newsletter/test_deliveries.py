@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -197,7 +200,7 @@ def test_a_claim_of_a_dead_process_is_planned_again_and_its_hand_over_is_in_doub
     number = _frozen(store)
     with store.write() as session:
         claimed = deliveries.claim(session, number, "dead", 3, DAY, DAY)
-        deliveries.mark_handing(session, [claimed[0].id], "post", DAY)
+        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", DAY)
     later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
     assert _send(store, number, Post(), later) == {"accepted": 4, "in_doubt": 1, "skipped": 2}
 
@@ -233,3 +236,47 @@ def test_an_issue_in_doubt_alone_does_not_stand_in_the_way(store: Store) -> None
     _send(store, _frozen(store), Post(lambda m: InDoubt(m.key, "reset")))
     with store.read() as session:
         assert deliveries.unfinished_issue(session) is None
+
+
+def test_a_process_that_is_gone_from_this_machine_is_not_waited_for(store: Store) -> None:
+    number = _frozen(store)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    owner = f"{socket.gethostname()}/{ended.pid}/x"
+    with store.write() as session:
+        claimed = deliveries.claim(session, number, owner, 3, DAY, DAY)
+        deliveries.mark_handing(session, [claimed[0].id], owner, "post", DAY)
+    assert _send(store, number, Post()) == {"accepted": 4, "in_doubt": 1, "skipped": 2}
+
+
+def test_who_slept_longer_than_the_lease_hands_over_only_what_is_still_theirs(store: Store) -> None:
+    number, sleeper, other = _frozen(store), Post(), Post()
+    awake = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
+
+    def sleep(claimed: Claimed) -> Message:
+        if not other.taken:
+            _send(store, number, other, awake)
+        return _compose(claimed)
+
+    deliveries.send(store, number, sleeper, sleep, CLOCKS, chunk=3)
+    assert sorted(sleeper.taken + other.taken) == [f"reader{n}@example.com" for n in range(5)]
+    assert _counts(store, number) == {"accepted": 5, "skipped": 2}
+
+
+def test_an_answer_that_comes_after_another_process_doubted_it_resolves_the_doubt(store: Store) -> None:
+    number = _frozen(store, 1)
+    late = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
+
+    def slow(message: Message) -> Outcome:
+        with store.write() as session:
+            assert deliveries.recover(session, number, late.real())["in_doubt"] == 1
+        return Accepted(message.key)
+
+    assert _send(store, number, Post(slow)) == {"accepted": 1, "skipped": 2}
+
+
+def test_who_was_erased_after_the_freeze_is_skipped(store: Store) -> None:
+    number = _frozen(store)
+    with store.write() as session:
+        subscribers.erase(session, 1, now=DAY)
+    assert _send(store, number, Post()) == {"accepted": 4, "skipped": 3}
