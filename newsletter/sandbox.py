@@ -333,9 +333,17 @@ def _described(error: Exception) -> str:
 
 
 def _peak_bytes() -> int:
-    """The most memory the child has held. One that has held much stays large and fragmented: it retires."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """The most memory the child has held. One that has held much stays large and fragmented: it retires.
+
+    On Linux this is VmHWM: ``ru_maxrss`` survives the exec (getrusage(2)) and would count what the parent held.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _limit_cpu(seconds: int) -> None:

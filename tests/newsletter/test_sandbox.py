@@ -77,6 +77,13 @@ def test_a_child_is_kept_for_the_next_call() -> None:
         assert sandbox.call(f"{TASKS}:process") == sandbox.call(f"{TASKS}:process") != os.getpid()
 
 
+def test_a_child_is_kept_however_much_its_parent_holds() -> None:
+    held = b"x" * 450_000_000
+    with Sandbox(workers=1) as sandbox:
+        assert sandbox.call(f"{TASKS}:process") == sandbox.call(f"{TASKS}:process")
+    assert len(held) == 450_000_000
+
+
 def test_too_much_processor_time_is_an_error_of_that_name(sandbox: Sandbox) -> None:
     began = time.monotonic()
     error = failure(sandbox, "spin")
