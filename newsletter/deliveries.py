@@ -157,19 +157,20 @@ def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:
     return {row.id or 0: tuple(row.piece_ids) for row in rows}
 
 
-def recover(session: Session, issue: int, now: dt.datetime) -> dict[str, int]:
+def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str = "") -> dict[str, int]:
     """Take over what dead processes left: their claims are planned again, their hand-overs are in doubt.
 
+    Hand-overs to the provider ``repeatable``, which repeats safely, are planned again too.
     A process is dead when it ran on this machine and is gone, or when its lease has run out. ``now`` is the real time.
     Returns how many of each.
     """
     held = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state).in_((CLAIMED, HANDING)))
     owners = session.exec(select(DeliveryRow.claimed_by).where(held).distinct()).all()
     gone = [owner for owner in owners if _is_gone(owner)]
-    dead = and_(col(DeliveryRow.issue_id) == issue, or_(col(DeliveryRow.claimed_at) < now - LEASE, _owned_by(gone)))
+    dead = and_(held, or_(col(DeliveryRow.claimed_at) < now - LEASE, _owned_by(gone)))
     claimed = session.execute(
         update(DeliveryRow)
-        .where(dead, col(DeliveryRow.state) == CLAIMED)
+        .where(dead, or_(col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.provider) == repeatable))
         .values(state=PLANNED, claimed_by="", changed_at=now)
     )
     handing = session.execute(
@@ -355,7 +356,7 @@ def send(
     """
     owner = _owner()
     with store.write() as session:
-        recover(session, issue, clocks.real())
+        recover(session, issue, clocks.real(), repeatable=provider.name if provider.repeats_safely else "")
     try:
         while True:
             with store.write() as session:

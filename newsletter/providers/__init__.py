@@ -69,6 +69,11 @@ class Provider(Protocol):
         """Most messages of one call."""
         ...
 
+    @property
+    def repeats_safely(self) -> bool:
+        """Whether a message that is handed over again still reaches its reader once: then nothing is ever in doubt."""
+        ...
+
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Hand over up to ``batch`` messages; yield one outcome for each, as soon as it is known.
 

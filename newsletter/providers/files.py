@@ -24,6 +24,7 @@ class Files:
     folder: Path
     name: str = "files"
     batch: int = 50
+    repeats_safely: bool = True
 
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Write each message. Raises NotAllowed when the folder cannot be written to."""

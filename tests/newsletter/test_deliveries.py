@@ -36,6 +36,7 @@ class Post:
     calls: list[int] = field(default_factory=list)
     name: str = "post"
     batch: int = 2
+    repeats_safely: bool = False
 
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         self.calls.append(len(messages))
@@ -280,3 +281,12 @@ def test_who_was_erased_after_the_freeze_is_skipped(store: Store) -> None:
     with store.write() as session:
         subscribers.erase(session, 1, now=DAY)
     assert _send(store, number, Post()) == {"accepted": 4, "skipped": 3}
+
+
+def test_a_provider_that_repeats_safely_leaves_nothing_in_doubt(store: Store) -> None:
+    number = _frozen(store)
+    with store.write() as session:
+        claimed = deliveries.claim(session, number, "dead", 3, DAY, DAY)
+        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", DAY)
+    later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
+    assert _send(store, number, Post(repeats_safely=True), later) == {"accepted": 5, "skipped": 2}
