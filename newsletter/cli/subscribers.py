@@ -299,7 +299,7 @@ def _add(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int
     if added.outcome is subscribers.Outcome.ADDED:
         console.say(f"{address} is added and gets the next issue.")
     elif was is subscribers.State.PENDING:
-        console.say(f"{address} was waiting to be confirmed and gets the next issue. Preferences stay as they were.")
+        console.say(f"{address} was waiting to be confirmed and is active now; preferences stay as they were.")
     else:
         console.say(f"{address} is here already; nothing was changed.")
     console.finish({"address": address, "id": added.subscriber.id, "outcome": str(added.outcome)})
