@@ -145,6 +145,23 @@ def skips(session: Session, issue: int) -> dict[str, int]:
     return dict(session.exec(query).all())
 
 
+def of_reader(session: Session, subscriber_id: int) -> dict[str, int]:
+    """How many deliveries to one reader are in each state, over all issues; states without any are left out."""
+    query = (
+        select(DeliveryRow.state, func.count())
+        .where(DeliveryRow.subscriber_id == subscriber_id)
+        .group_by(DeliveryRow.state)
+    )
+    found = dict(session.exec(query).all())
+    return {state: found[state] for state in STATES if state in found}
+
+
+def newest_of_reader(session: Session, subscriber_id: int, limit: int) -> Sequence[DeliveryRow]:
+    """The deliveries of the newest issues to one reader, newest first."""
+    query = select(DeliveryRow).where(DeliveryRow.subscriber_id == subscriber_id)
+    return session.exec(query.order_by(col(DeliveryRow.issue_id).desc()).limit(limit)).all()
+
+
 def unfinished_issue(session: Session) -> int | None:
     """The oldest issue with deliveries that can still be handed over, or None."""
     query = select(func.min(DeliveryRow.issue_id)).where(col(DeliveryRow.state).in_((PLANNED, CLAIMED, HANDING)))

@@ -47,6 +47,7 @@ from subscribers.people import (
     state_at,
     suppress,
     suppress_subscriber,
+    suppression_records,
     suppressions,
     undo,
     unsubscribe,
@@ -62,6 +63,7 @@ from subscribers.preferences import (
 from subscribers.preferences import get as preferences_of
 from subscribers.preferences import set as set_preferences
 from subscribers.suppression import Lifter, NotAllowed
+from subscribers.suppression import kinds_of_many as suppressions_by_hash
 from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber, Suppression, UtcDateTime
 from subscribers.tokens import Purpose, TokenError, Tokens, Trouble, split_keys
 
@@ -123,7 +125,9 @@ __all__ = [
     "state_at",
     "suppress",
     "suppress_subscriber",
+    "suppression_records",
     "suppressions",
+    "suppressions_by_hash",
     "topics_of",
     "undo",
     "unsubscribe",

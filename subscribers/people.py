@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, false, func, select
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -27,7 +27,7 @@ from subscribers import consent, preferences, suppression
 from subscribers.addresses import Address, has_control_characters, parse
 from subscribers.preferences import DEFAULTS, Preferences
 from subscribers.suppression import BARRING, LIFTED_BY_PERSON, Lifter
-from subscribers.tables import NAME_LENGTH, REASON_LENGTH, Consent, Kind, State, Subscriber
+from subscribers.tables import NAME_LENGTH, REASON_LENGTH, Consent, Kind, State, Subscriber, Suppression
 
 
 class InvalidName(ValueError):
@@ -207,6 +207,15 @@ def suppressions(session: Session, address: str) -> frozenset[Kind]:
     return suppression.kinds_of(session, parse(address).identity)
 
 
+def suppression_records(session: Session, address: str) -> Sequence[Suppression]:
+    """What stands against an address, oldest first, with moment and note. Raises InvalidAddress."""
+    hasher = suppression.find_hasher(session)
+    if hasher is None:
+        return ()
+    query = select(Suppression).where(col(Suppression.identity_hash) == hasher(parse(address).identity))
+    return session.scalars(query.order_by(col(Suppression.at), col(Suppression.kind))).all()
+
+
 def may_get_letters(session: Session, address: str) -> bool:
     """Whether a letter (a confirmation, say) may go to an address at all. Raises InvalidAddress."""
     return not suppressions(session, address) & BARRING
@@ -248,14 +257,25 @@ def find(session: Session, address: str) -> Subscriber | None:
     return _with_identity(session, parse(address).identity)
 
 
-def page(session: Session, *, after: int = 0, limit: int = 100, state: State | None = None) -> Sequence[Subscriber]:
+def page(
+    session: Session,
+    *,
+    after: int = 0,
+    limit: int = 100,
+    state: State | None = None,
+    now: dt.datetime | None = None,
+) -> Sequence[Subscriber]:
     """People in the order of their ids, after id ``after``; the last page is as quick as the first.
 
-    ``state`` is as stored, so ``PAUSED`` finds nobody: those are active.
+    ``state`` is that of the moment ``now``; without ``now`` as stored, so ``PAUSED`` finds nobody: those are active.
     """
     query = select(Subscriber).where(col(Subscriber.id) > after)
     if state is not None:
-        query = query.where(col(Subscriber.state) == state.value)
+        stored = State.ACTIVE if state is State.PAUSED and now is not None else state
+        query = query.where(col(Subscriber.state) == stored.value)
+    if state in (State.ACTIVE, State.PAUSED) and now is not None:
+        paused = func.coalesce(col(Subscriber.paused_until) > now, false())
+        query = query.where(paused if state is State.PAUSED else ~paused)
     return session.scalars(query.order_by(col(Subscriber.id)).limit(limit)).all()
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-import subscribers
 from newsletter import cli, providers, sections, sources
 from newsletter.cli._exits import Exit
 from newsletter.config import SECRET_NAMES, keys
-from newsletter.store import open_store
 from tests import docs
 from tests.docs import README, ROOT
 
@@ -99,17 +96,6 @@ def test_a_plug_in_that_the_readme_does_not_know_is_noticed(text: str) -> None:
     assert providers.names() == ("files",), "README, 'What is not there yet', says that there is no other"
     assert sources.kinds() == ("arxiv", "feed"), "README, 'Five steps', says what is read"
     assert all(f'"{name}"' in text for name in sections.names())
-
-
-def test_the_code_for_the_first_readers_works(text: str, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    with chdir(tmp_path):
-        exec(compile(code, "README.md", "exec"), {})
-    store = open_store(f"sqlite:///{tmp_path / 'data' / 'newsletter.sqlite3'}", read_only=True)
-    with store.read() as session:
-        found = subscribers.find(session, "you@example.com")
-    store.close()
-    assert found is not None and found.state == subscribers.State.ACTIVE
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "run the whole job on bundled samples, offline and without a key",
     "init": "make a configuration to start from",
     "sources": "list, add, test and import sources",
+    "subscribers": "list, add, import, export and remove the people who get it",
     "fetch": "ask every source what is new",
     "build": "select, write and compose today's draft",
     "preview": "write a page that shows what would go out",

@@ -222,6 +222,23 @@ def test_pages_of_people_follow_each_other_without_gap_or_repetition(session: Se
     assert len(people.page(session, state=State.PENDING)) == 5
 
 
+def test_at_a_moment_a_running_pause_is_a_state_of_its_own(session: Session) -> None:
+    ann, bob = added(session, "ann@example.com"), added(session, "bob@example.com")
+    preferences.set(session, bob, Preferences(paused_until=LATER))
+    assert people.page(session, state=State.ACTIVE) == [ann, bob]
+    assert people.page(session, state=State.ACTIVE, now=NOW) == [ann]
+    assert people.page(session, state=State.PAUSED, now=NOW) == [bob]
+    assert people.page(session, state=State.PAUSED, now=LATER) == []
+
+
+def test_what_stands_against_an_address_is_told_with_moment_and_note(session: Session) -> None:
+    assert not people.suppression_records(session, "ann@example.com")
+    people.suppress(session, "ann@example.com", Kind.OWNER, now=LATER, note="by phone")
+    people.suppress(session, "ann@example.com", Kind.HARD_BOUNCE, now=NOW)
+    told = [(one.kind, one.at, one.note) for one in people.suppression_records(session, "Ann@Example.com")]
+    assert told == [("hard_bounce", NOW, ""), ("owner", LATER, "by phone")]
+
+
 def test_a_pause_ends_by_itself(session: Session) -> None:
     ann = added(session, "ann@example.com")
     preferences.set(session, ann, Preferences(paused_until=LATER))
