@@ -51,6 +51,7 @@ from subscribers.people import (
     undo,
     unsubscribe,
 )
+from subscribers.ports import Links
 from subscribers.preferences import (
     EVERYTHING,
     InvalidPreference,
@@ -82,6 +83,7 @@ __all__ = [
     "InvalidPreference",
     "Kind",
     "Lifter",
+    "Links",
     "NotAList",
     "NotAllowed",
     "Outcome",
