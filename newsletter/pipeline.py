@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
@@ -34,15 +33,7 @@ from newsletter.summaries import Desk
 from newsletter.triage import Brief
 from newsletter.values import Appraisal, Edition, Issue, IssuePiece, Message, Selection
 from newsletter.writers import WritingError
-from subscribers import Frequency, Purpose
-
-
-class Signer(Protocol):
-    """Makes the token of a link from its purpose and what it is about."""
-
-    def sign(self, purpose: Purpose, *values: int | str) -> str:
-        """The token, safe in a URL."""
-        ...
+from subscribers import Frequency, Links, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +44,7 @@ class Press:
     store: Store
     clocks: Clocks
     renderer: Renderer
-    tokens: Signer
+    tokens: Links
 
     def today(self) -> dt.date:
         """The day it is for the newsletter."""

@@ -6,6 +6,7 @@ difference: the tokens in the links are placeholders, so that nobody unsubscribe
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import string
@@ -24,7 +25,7 @@ from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
 from newsletter.store.tables import AudienceGroupRow
 from newsletter.values import Edition, Issue
-from subscribers import Format, Frequency, Purpose
+from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 
 MOST_HTML_BYTES = 90_000
 """Gmail clips a mail above 102 kB; the rest is room for what providers add."""
@@ -80,9 +81,13 @@ class Preview:
 class _Placeholders:
     """Signs nothing: stands where the token of a link will stand, in the same length."""
 
-    def sign(self, purpose: Purpose, *values: int | str) -> str:
+    def sign(self, purpose: Purpose, *values: int | str, now: dt.datetime | None = None) -> str:
         """A text that no page accepts."""
         return f"preview-{purpose.value}".ljust(32, "-")
+
+    def read(self, purpose: Purpose, token: str, *, now: dt.datetime | None = None) -> tuple[int | str, ...]:
+        """Nothing: a preview's links open nothing. Raises TokenError."""
+        raise TokenError(Trouble.FORGED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ from subscribers.people import (
     undo,
     unsubscribe,
 )
+from subscribers.ports import Links
 from subscribers.preferences import (
     EVERYTHING,
     InvalidPreference,
@@ -84,6 +85,7 @@ __all__ = [
     "InvalidPreference",
     "Kind",
     "Lifter",
+    "Links",
     "NotAList",
     "NotAllowed",
     "Outcome",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -9,12 +10,30 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session
 
+from subscribers.tokens import Purpose, Value
+
 
 class Sessions(Protocol):
-    """Opens a session of the database. Leaving the block without a commit rolls back."""
+    """Opens a session of the database, to read or to write.
+
+    One to write commits at the end of its block, or not at all when the block raises; what one to read holds
+    is thrown away.
+    """
 
     def __call__(self) -> AbstractContextManager[Session]:
         """A new session."""
+        ...
+
+
+class Links(Protocol):
+    """Makes and reads the tokens of links, each good for one purpose (see :class:`subscribers.Tokens`)."""
+
+    def sign(self, purpose: Purpose, *values: Value, now: dt.datetime | None = None) -> str:
+        """The token, safe in a URL; ``now`` where the purpose expires."""
+        ...
+
+    def read(self, purpose: Purpose, token: str, *, now: dt.datetime | None = None) -> tuple[Value, ...]:
+        """The values of a token; ``now`` where the purpose expires. Raises TokenError."""
         ...
 
 

@@ -20,22 +20,24 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import subscribers.pages
 from newsletter.pipeline import Press
 from newsletter.rendering import Renderer
 from newsletter.store import Store
 from newsletter.store.tables import IssueRow
 from newsletter.web.archive import Archive
+from newsletter.web.readers import desk
 
 RETRY_SECONDS = 60
 """When to come back after a page could not be shown."""
 
 
 def application(press: Press, more: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """The web application: the archive, `/healthz` and `/readyz`, and ``more`` routes, which come first.
+    """The web application: the archive, readers' pages, `/healthz`, `/readyz`; ``more`` routes come first.
 
     A ``web.base_url`` with a path is answered with and without that path, since some proxies strip it.
     """
-    routes = [*more, *Archive(press).routes(), *_health(press.store)]
+    routes = [*more, *subscribers.pages.routes(desk(press)), *Archive(press).routes(), *_health(press.store)]
     prefix = urlsplit(press.config.web.base_url).path.rstrip("/")
     app = Starlette(routes=[Mount(prefix, routes=routes), *routes] if prefix else routes)
     # Its redirects repeat the Host that the visitor claims.
