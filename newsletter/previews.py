@@ -305,7 +305,7 @@ def _piece_json(issue: Issue, position: int) -> dict[str, Any]:
 
 def write(press: Press, preview: Preview, folder: Path) -> Path:
     """Write the page, `.html .txt .eml` of each edition and `report.json`. Returns the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for edition in preview.editions:
         name = f"edition-{edition.name.lower()}"
         (folder / f"{name}.html").write_text(edition.html, encoding="utf-8", newline="")

@@ -118,6 +118,6 @@ def _given_up(chosen: Sequence[tuple[Appraisal, str]], rules: Rules) -> list[Cho
 
 def _shortfall(appraisals: Sequence[Appraisal], taken: Sequence[Appraisal], rules: Rules) -> str:
     if not appraisals:
-        return "nothing new since the last issue"
+        return "there is nothing new"
     found = f"{len(taken)} of {len(appraisals)} candidates {'is' if len(taken) == 1 else 'are'} worth sending"
     return f"{found}, and an issue has at least {rules.min_pieces}"

@@ -140,7 +140,7 @@ def _relevance(piece: Piece, hits: dict[str, float], terms: frozenset[str]) -> P
     return Part(
         "relevance",
         round(_RELEVANCE * (0.35 * brief + 0.65 * topical), 4),
-        f"{names}; {len(shared)} words of the brief",
+        f"{names}; {counted(len(shared), 'word')} of the brief",
     )
 
 
@@ -166,7 +166,14 @@ def _freshness(piece: Piece, first_seen: dt.datetime, max_age_days: int, now: dt
     # A date in the future is a mistake of the source's; the day it was seen is not.
     date = min(piece.published, first_seen) if piece.published else first_seen
     days = max(0.0, (now - date) / dt.timedelta(days=1))
-    return Part("freshness", round(_FRESHNESS * max(0.0, 1 - days / max_age_days), 4), f"{days:.0f} days old")
+    return Part(
+        "freshness", round(_FRESHNESS * max(0.0, 1 - days / max_age_days), 4), f"{counted(round(days), 'day')} old"
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 day``, ``2 days``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _terms(brief: str) -> frozenset[str]:

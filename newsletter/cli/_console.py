@@ -31,8 +31,15 @@ class Console:
             print(text, file=self.err if self.as_json else self.out)
 
     def row(self, label: str, text: str) -> None:
-        """A labelled line of the result; longer text is wrapped beside its label when a person reads it."""
-        lines = textwrap.wrap(text, self.width - LABEL_WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
+        """A labelled line of the result; longer text is wrapped beside its label, as far in as it begins."""
+        indent = " " * (len(text) - len(text.lstrip()))
+        lines = textwrap.wrap(
+            text,
+            self.width - LABEL_WIDTH,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
         for number, line in enumerate(lines):
             head = self.paint(label.ljust(LABEL_WIDTH), "bold") if not number and label else " " * LABEL_WIDTH
             self.say(f"{head}{line}".rstrip())

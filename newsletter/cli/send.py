@@ -91,6 +91,8 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
         with store.read() as session:
             skipped = deliveries.skips(session, number)
     _report.sent(console, title, provider.name, counts, skipped)
+    if provider.name == "files" and readers:
+        console.row("Mails", str(workshop.settings.outbox))
     console.finish({"issue": number, "title": title, "states": counts, "skipped": skipped, "provider": provider.name})
     unfinished = [state for state in (*deliveries.UNFINISHED, deliveries.FAILED) if counts.get(state)]
     return Exit.IN_PART if unfinished else Exit.DONE

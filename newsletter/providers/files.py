@@ -35,7 +35,7 @@ class Files:
                 raise NotAllowed(f"{self.folder}: {error.strerror}; make room or set delivery.outbox") from error
 
     def _write(self, message: Message) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.folder / f"{file_name(message.key)}.eml"
         partial = target.with_suffix(".part")
         with partial.open("wb") as file:

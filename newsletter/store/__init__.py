@@ -7,6 +7,7 @@ writes would otherwise fail at once when another writer came between (SQLite doc
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -133,6 +134,8 @@ def _migrate(store: Store) -> None:
 def _make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        # Readers' addresses stand in it: SQLite gives its -wal and -shm files the mode of the database.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreError(
             f"{file.parent}: cannot be made ({error.strerror}); set data.folder to another place"
@@ -142,9 +145,9 @@ def _make_folder(file: Path) -> None:
 def _engine(url: str, read_only: bool) -> Engine:
     file = sqlite_file(url)
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url)
+        return create_engine(url, hide_parameters=True)
     target = url if file is None or not read_only else f"sqlite:///file:{_quoted(file)}?mode=ro&uri=true"
-    engine = create_engine(target, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(target, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_read_only if read_only else _prepare)
     event.listen(engine, "begin", _begin)
     return engine

@@ -50,7 +50,7 @@ def test_too_few_make_no_issue_and_the_reason_is_said() -> None:
 
 
 def test_no_candidate_at_all_means_nothing_new() -> None:
-    assert select([], RULES).shortfall == "nothing new since the last issue"
+    assert select([], RULES).shortfall == "there is nothing new"
 
 
 def test_a_pinned_piece_is_in_whatever_its_score() -> None:
