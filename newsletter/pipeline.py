@@ -45,6 +45,8 @@ class Press:
     clocks: Clocks
     renderer: Renderer
     tokens: Links
+    frequencies: tuple[Frequency, ...] = (Frequency.EVERY,)
+    """How often this newsletter mails. A reader may choose no other: weekly and monthly come with the round-ups."""
 
     def today(self) -> dt.date:
         """The day it is for the newsletter."""

@@ -27,6 +27,7 @@ def desk(press: Press) -> Desk:
         catalogue=Shelf(press),
         now=press.clocks.now,
         zone=ZoneInfo(press.config.newsletter.time_zone),
+        frequencies=press.frequencies,
     )
 
 

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Message
 
 from subscribers.ports import Catalogue, Links, Render, Sessions
-from subscribers.tables import Subscriber
+from subscribers.tables import Frequency, Subscriber
 from subscribers.tokens import Purpose, TokenError, Trouble, Value
 
 MOST_BYTES = 16_384
@@ -44,7 +44,10 @@ class Page(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The parts that the pages work with, handed in by who mounts them. ``zone`` is the newsletter's."""
+    """The parts that the pages work with, handed in by who mounts them.
+
+    ``zone`` is the newsletter's; ``frequencies`` are those that it really mails in.
+    """
 
     read: Sessions
     write: Sessions
@@ -53,6 +56,7 @@ class Desk:
     catalogue: Catalogue
     now: Callable[[], dt.datetime]
     zone: ZoneInfo
+    frequencies: tuple[Frequency, ...]
 
     def routes(self, path: str, page: Page) -> list[BaseRoute]:
         """A page at its address."""

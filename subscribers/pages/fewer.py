@@ -14,14 +14,18 @@ from subscribers.tables import Frequency, Subscriber
 
 WEEKLY = "weekly"
 PAUSES = {"pause-30": dt.timedelta(days=30), "pause-90": dt.timedelta(days=90)}
-CHOICES = frozenset({WEEKLY, *PAUSES})
 
 
-def offers(subscriber: Subscriber) -> tuple[str, ...]:
+def choices(desk: Desk) -> tuple[str, ...]:
+    """What there is in place of every issue: one mail a week only where the newsletter sends it."""
+    return (WEEKLY, *PAUSES) if Frequency.WEEKLY in desk.frequencies else tuple(PAUSES)
+
+
+def offers(desk: Desk, subscriber: Subscriber) -> tuple[str, ...]:
     """What would be fewer for this reader; nothing for one who never confirmed."""
     if subscriber.confirmed_at is None:
         return ()
-    return (WEEKLY, *PAUSES) if subscriber.frequency == Frequency.EVERY else tuple(PAUSES)
+    return choices(desk) if subscriber.frequency == Frequency.EVERY else tuple(PAUSES)
 
 
 def choose(session: Session, subscriber: Subscriber, choice: str, *, now: dt.datetime) -> None:

@@ -64,7 +64,14 @@ class PreferencesPage:
         with self._desk.write() as session:
             subscriber = session.get(Subscriber, reader)
             if subscriber is not None and subscriber.state != State.UNSUBSCRIBED:
-                wishes = asked(form, preferences.get(subscriber), [topic.key for topic in topics], self._desk.now())
+                old = preferences.get(subscriber)
+                wishes = asked(
+                    form,
+                    old,
+                    [topic.key for topic in topics],
+                    self._frequencies(subscriber),
+                    self._desk.now(),
+                )
                 if isinstance(wishes, Problem):
                     return self._page(subscriber, topics, 422, problem=wishes, view=self._typed(subscriber, form))
                 preferences.set(session, subscriber, wishes)
@@ -98,6 +105,7 @@ class PreferencesPage:
             view=view or self._stored(subscriber),
             topics=topics,
             pauses=list(PAUSES),
+            frequencies=self._frequencies(subscriber),
             saved=saved,
             problem=problem,
             none_left=preferences.is_left_with_none(follows, [topic.key for topic in topics]),
@@ -129,13 +137,24 @@ class PreferencesPage:
             until=self._until(subscriber),
         )
 
+    def _frequencies(self, subscriber: Subscriber) -> list[str]:
+        """What the reader can choose: what the newsletter mails in, and what they have."""
+        mailed = [frequency.value for frequency in self._desk.frequencies]
+        return mailed if subscriber.frequency in mailed else [*mailed, subscriber.frequency]
+
     def _until(self, subscriber: Subscriber) -> dt.date | None:
         until = subscriber.paused_until
         return self._desk.day(until, subscriber) if until is not None and until > self._desk.now() else None
 
 
-def asked(form: FormData, old: Preferences, known: Sequence[str], now: dt.datetime) -> Preferences | Problem:
-    """What a form asks for, or what is wrong with it. ``known`` are the keys of the topics that exist."""
+def asked(
+    form: FormData, old: Preferences, known: Sequence[str], frequencies: Sequence[str], now: dt.datetime
+) -> Preferences | Problem:
+    """What a form asks for, or what is wrong with it.
+
+    ``known`` are the keys of the topics that exist, ``frequencies`` those to choose from; of one alone the form asks
+    nothing, and the old one stays.
+    """
     try:
         topics = _topics(form, old.topics, known)
     except InvalidPreference:
@@ -146,13 +165,21 @@ def asked(form: FormData, old: Preferences, known: Sequence[str], now: dt.dateti
     try:
         return Preferences(
             topics=topics,
-            frequency=Frequency(str(form.get("frequency"))),
+            frequency=_frequency(form, old, frequencies),
             paused_until=_pause(str(form.get("pause")), old, now),
             format=Format(str(form.get("format"))),
             time_zone=zone,
         )
     except ValueError:
         return Problem.CHOICE
+
+
+def _frequency(form: FormData, old: Preferences, frequencies: Sequence[str]) -> Frequency:
+    """The frequency. Raises ValueError for one that is not to choose from."""
+    chosen = str(form.get("frequency", old.frequency.value if len(frequencies) == 1 else ""))
+    if chosen not in frequencies:
+        raise ValueError("that is no frequency of this newsletter")
+    return Frequency(chosen)
 
 
 def _topics(form: FormData, old: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:

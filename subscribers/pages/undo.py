@@ -34,7 +34,7 @@ class UndoPage:
     def act(self, request: Request, form: FormData) -> Response:
         """Bring the reader back. A second time changes nothing."""
         choice = str(form.get("instead", ""))
-        if "undo" not in form and choice not in fewer.CHOICES:
+        if "undo" not in form and choice not in fewer.choices(self._desk):
             return self.show(request)
         with self._desk.write() as session:
             subscriber = self._subscriber(session, request)
@@ -42,7 +42,7 @@ class UndoPage:
                 return self._desk.nobody()
             if subscriber.state == State.UNSUBSCRIBED:
                 people.undo(session, subscriber.id, now=self._desk.now())
-                if choice:
+                if choice in fewer.choices(self._desk):
                     fewer.choose(session, subscriber, choice, now=self._desk.now())
             return fewer.settled(self._desk, subscriber)
 

@@ -37,7 +37,7 @@ class UnsubscribePage:
         if "leave" in form:
             self._leave(reader, "link")
             return self._shown(reader)
-        return self._lessen(reader, choice) if choice in fewer.CHOICES else self._shown(reader, 400)
+        return self._lessen(reader, choice) if choice in fewer.choices(self._desk) else self._shown(reader, 400)
 
     def _reader(self, request: Request) -> int:
         return self._desk.numbers(Purpose.UNSUBSCRIBE, request)[0]
@@ -61,14 +61,14 @@ class UnsubscribePage:
                 return self._desk.nobody()
             if subscriber.state == State.UNSUBSCRIBED:
                 return left(self._desk, session, subscriber)
-            offers = fewer.offers(subscriber) if subscriber.state == State.ACTIVE else ()
+            offers = fewer.offers(self._desk, subscriber) if subscriber.state == State.ACTIVE else ()
             return self._desk.page("unsubscribe.html", status, offers=offers)
 
 
 def left(desk: Desk, session: Session, subscriber: Subscriber) -> Response:
     """The page of someone who has left, with *undo* while that is theirs to do."""
     token = desk.sign_undo(subscriber) if may_undo(desk, session, subscriber) else ""
-    return desk.page("left.html", undo=token, offers=fewer.offers(subscriber))
+    return desk.page("left.html", undo=token, offers=fewer.offers(desk, subscriber))
 
 
 def may_undo(desk: Desk, session: Session, subscriber: Subscriber) -> bool:

@@ -19,7 +19,7 @@ from newsletter.deliveries import Clocks
 from newsletter.pipeline import Press
 from newsletter.store import Store, open_store, sqlite_file
 from newsletter.web import application
-from subscribers import Purpose, Subscriber, Tokens
+from subscribers import Frequency, Purpose, Subscriber, Tokens
 from tests.newsletter.makers import DAY
 from tests.newsletter.web.conftest import press_for
 
@@ -39,9 +39,10 @@ class Site:
     def __post_init__(self) -> None:
         self.serve(Config())
 
-    def serve(self, config: Config) -> None:
+    def serve(self, config: Config, frequencies: tuple[Frequency, ...] = tuple(Frequency)) -> None:
         """Start anew with another configuration."""
-        self.press = replace(press_for(self.store, config), clocks=Clocks(lambda: self.now, lambda: self.now))
+        clocks = Clocks(lambda: self.now, lambda: self.now)
+        self.press = replace(press_for(self.store, config), clocks=clocks, frequencies=frequencies)
         self.client = TestClient(application(self.press), follow_redirects=False)
 
     def reader(self, address: str = "ada@example.com", **wishes: object) -> int:

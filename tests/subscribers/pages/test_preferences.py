@@ -154,3 +154,25 @@ def test_who_left_or_was_erased_is_told_and_nothing_is_saved(site: Site) -> None
     assert "You are unsubscribed" in main_text(answers[0].text)
     assert site.row(left).state == State.UNSUBSCRIBED
     assert site.dump() == before
+
+
+def test_a_frequency_that_the_newsletter_does_not_mail_in_is_neither_offered_nor_taken(site: Site) -> None:
+    site.serve(Config.model_validate({"topics": TOPICS}), (Frequency.EVERY,))
+    reader = site.reader()
+    path = site.preferences(reader)
+    assert "frequency" not in site.client.get(path).text
+    assert "weekly" not in site.client.get(site.unsubscribe(reader)).text
+    assert site.client.post(path, data=SENT | {"frequency": "weekly"}).status_code == 422
+    assert site.client.post(site.unsubscribe(reader), data={"instead": "weekly"}).status_code == 400
+    assert site.wishes(reader).frequency is Frequency.EVERY
+    unasked = {name: value for name, value in SENT.items() if name != "frequency"}
+    assert site.client.post(path, data=unasked).status_code == 200
+    assert site.wishes(reader).topics == frozenset({"safety", "policy"})
+
+
+def test_who_has_a_frequency_that_is_mailed_no_more_may_keep_it_or_come_back(site: Site) -> None:
+    site.serve(Config.model_validate({"topics": TOPICS}), (Frequency.EVERY,))
+    reader = site.reader(frequency=Frequency.MONTHLY)
+    assert "frequency-monthly" in checked(site.client.get(site.preferences(reader)).text)
+    assert site.client.post(site.preferences(reader), data=SENT | {"frequency": "every"}).status_code == 200
+    assert site.wishes(reader).frequency is Frequency.EVERY
