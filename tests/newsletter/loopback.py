@@ -17,15 +17,13 @@ class Server:
     """Answers each connection with the next of ``answers``, the last one again and again.
 
     An answer is bytes, sent as they are before the connection closes, or a function of the connection and the
-    request's head. ``requests`` are the heads that came, ``most`` how many connections were open at a time.
+    request's head. ``requests`` are the heads that came.
     """
 
     def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self._answers = list(answers)
         self._tls = tls
         self._lock = threading.Lock()
-        self._open = 0
-        self.most = 0
         self.requests: list[bytes] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
         self.port = int(self._listener.getsockname()[1])
@@ -64,20 +62,13 @@ class Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._open += 1
-            self.most = max(self.most, self._open)
-        try:
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(10)
-                if self._tls is None:
-                    self._answer(connection)
-                else:
-                    with self._tls.wrap_socket(connection, server_side=True) as secured:
-                        self._answer(secured)
-        finally:
-            with self._lock:
-                self._open -= 1
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(10)
+            if self._tls is None:
+                self._answer(connection)
+            else:
+                with self._tls.wrap_socket(connection, server_side=True) as secured:
+                    self._answer(secured)
 
     def _answer(self, connection: socket.socket) -> None:
         head = b""
