@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from newsletter.store import Store
     from newsletter.summaries import Desk
     from newsletter.writers import Writer
+    from subscribers import Tokens
 
 LINK_KEY_FILE = "links.key"
 
@@ -93,7 +94,6 @@ class Workshop:
 
     def press(self, store: Store) -> Press:
         """The parts that every stage shares."""
-        import subscribers
         from newsletter.pipeline import Press
         from newsletter.rendering import Masthead, Renderer
 
@@ -107,13 +107,24 @@ class Workshop:
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )
-        return Press(config, store, self.clocks, Renderer(masthead), subscribers.Tokens(self._link_keys()))
+        return Press(config, store, self.clocks, Renderer(masthead), self._tokens())
+
+    def _tokens(self) -> Tokens:
+        """What signs the links. Raises ConfigError for a key that could be guessed."""
+        from subscribers import Tokens
+
+        try:
+            return Tokens(self._link_keys())
+        except ValueError as error:
+            raise ConfigError(f"NEWSLETTER_SECRET_KEY: {error}; make one with `openssl rand -hex 32`") from error
 
     def _link_keys(self) -> tuple[str, ...]:
         """The keys that sign links, newest first: from the environment, else a file made at the first use."""
+        import subscribers
+
         given = self.settings.secrets.get("NEWSLETTER_SECRET_KEY")
         if given:
-            return tuple(key.strip() for key in given.split(",") if key.strip())
+            return subscribers.split_keys(given)
         file = self.settings.data_folder / LINK_KEY_FILE
         if not file.exists():
             _write_private(file, secrets.token_urlsafe(32) + "\n")

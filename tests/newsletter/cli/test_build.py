@@ -119,3 +119,13 @@ def _with_claude(owner: Owner) -> None:
         .replace('writer = "excerpts"', 'writer = "auto"\nmodel = "claude-test"')
     )
     (owner.folder / "newsletter.toml").write_text(text)
+
+
+def test_a_key_for_links_that_could_be_guessed_is_a_configuration_error(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", "short")
+    run = owner("build", *NOW)
+    assert run.code == 3 and "NEWSLETTER_SECRET_KEY" in run.err and "short" not in run.err
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", f"{'n' * 32}, {'o' * 32}")
+    assert owner("build", *NOW).code == 0
