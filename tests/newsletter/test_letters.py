@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -423,13 +423,12 @@ def test_a_courier_goes_on_after_a_database_that_was_locked(
     monkeypatch.setattr(letters, "LOOK_SECONDS", 0.1)
     shutil.copy(empty_database, tmp_path / "locked.sqlite3")
     owner, store = Owner(), open_store(f"sqlite:///{tmp_path / 'locked.sqlite3'}")
-    with closing(store):
+    with closing(store), ExitStack() as work:
         post(store, "ann")
         with locked(store):
-            courier = Courier(press_for(store, Config()), Carrier(), owner).__enter__()
+            work.enter_context(Courier(press_for(store, Config()), Carrier(), owner))
             assert soon(lambda: bool(owner.lines))
         assert soon(lambda: counts(store) == {"accepted": 1})
-        courier.__exit__(None, None, None)
     assert all("database is locked" in line and "\n" not in line for line in owner.lines)
     assert [word for word in ("ann", "example.com", "secret", "token") if word in " ".join(owner.lines)] == []
 
