@@ -456,3 +456,22 @@ def test_what_is_kept_too_long_goes_at_the_start_and_once_a_day_by_the_presss_cl
         watch.now += dt.timedelta(days=1)
         courier.call()
         assert soon(lambda: old() == 0)
+
+
+def test_a_bug_in_a_provider_silences_no_later_letter(press: Press) -> None:
+    def stumble(message: Message) -> Outcome:
+        raise ZeroDivisionError(message.to)
+
+    heard: list[str] = []
+    post(press.store, "ann")
+    with Courier(press, Carrier(stumble), heard.append):
+        assert soon(lambda: bool(heard))
+    assert heard == ["letters wait: a bug, ZeroDivisionError"]
+
+
+def test_letters_that_failed_for_good_are_told_in_number_alone(press: Press) -> None:
+    heard: list[str] = []
+    post(press.store, "ann", kind="unheard-of")
+    with Courier(press, Carrier(), heard.append):
+        assert soon(lambda: bool(heard))
+    assert heard == ["letters that failed for good: 1"]
