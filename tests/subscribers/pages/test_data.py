@@ -167,7 +167,7 @@ def test_an_address_that_someone_has_gets_a_letter_of_its_own_and_the_page_tells
         data = site.data(site.reader(f"person{number}@example.com"))
         said.add(move(site, data, address).replace(address, "X").replace(f"person{number}", "person"))
         mails = site.mails()
-        kinds = {"taken@example.com": "p", NEW: "a"}
+        kinds = {"taken@example.com": "p", "gone@example.com": "a", NEW: "a"}
         assert [mail["to"] for mail in mails] == ([address] if address in kinds else [])
         assert all(link(mail, kinds[address]) for mail in mails)
         site.now += dt.timedelta(hours=1)
