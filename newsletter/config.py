@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from newsletter import slots
 from newsletter.problems import Misconfigured
 from newsletter.slots import Timetable
-from newsletter.values import Source, Topic
+from newsletter.values import EVERY, MONTHLY, WEEKLY, Source, Topic
 
 FILE_NAME = "newsletter.toml"
 SECRETS_NAME = "secrets.env"
@@ -337,8 +337,7 @@ class Config(_Table):
 
     def timetable(self) -> Timetable:
         """When issues and round-ups are due."""
-        crons = {slots.EVERY: self.schedule.cron, slots.WEEKLY: self.schedule.weekly}
-        crons[slots.MONTHLY] = self.schedule.monthly
+        crons = {EVERY: self.schedule.cron, WEEKLY: self.schedule.weekly, MONTHLY: self.schedule.monthly}
         return Timetable(ZoneInfo(self.newsletter.time_zone), crons)
 
     def topic_values(self) -> tuple[Topic, ...]:

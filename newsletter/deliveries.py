@@ -76,10 +76,12 @@ def plan(
     frequency: Frequency,
     due_at: dt.datetime,
     now: dt.datetime,
+    group_of: ColumnElement[str] | None = None,
 ) -> None:
     """Write the whole audience of an issue: one row for each mailable reader of its frequency, planned or skipped.
 
-    ``groups`` are the assignments by the subscribers' `follows`. One statement writes all rows, however many.
+    ``groups`` are the assignments by the subscribers' `follows`, or by ``group_of``, an expression over their row.
+    One statement writes all rows, however many.
     Raises RuntimeError when the rows are not exactly the audience: then the transaction must not commit.
     """
     edition_ids = _store_editions(session, issue, groups)
@@ -108,7 +110,8 @@ def plan(
         "provider_ref": literal(""),
         "changed_at": literal(now, type_=UtcDateTime()),
     }
-    its_group = and_(col(group.issue_id) == issue, col(group.follows) == col(person.follows))
+    name = col(person.follows) if group_of is None else group_of
+    its_group = and_(col(group.issue_id) == issue, col(group.follows) == name)
     rows = sqlalchemy.select(*columns.values()).select_from(person).join(group, its_group).where(audience)
     session.execute(insert(DeliveryRow).from_select(list(columns), rows))
     expected = session.exec(select(func.count()).select_from(person).where(audience)).one()

@@ -147,10 +147,11 @@ def _groups(press: Press, session: Session, issue: Issue) -> tuple[list[_Group],
 
 def _frozen(session: Session, issue: Issue) -> dict[str, Assignment]:
     numbers = deliveries.editions_of(session, issue.number)
+    entries = pipeline.entries_of(session, issue, numbers.values())
     rows = session.exec(select(AudienceGroupRow).where(AudienceGroupRow.issue_id == issue.number))
     return {
         row.follows: Assignment(
-            pipeline.edition_of(issue, numbers[row.edition_id]) if row.edition_id else None, row.reason
+            pipeline.edition_of(issue, numbers[row.edition_id], entries) if row.edition_id else None, row.reason
         )
         for row in rows
     }

@@ -527,7 +527,9 @@ class _Composer:
         )
 
     def _issue_link(self, edition: Edition) -> str:
-        return f"{self._base}/issues/{edition.issue.number}" if self._base else ""
+        """The issue's page; a round-up has none, and its pieces link to the pages of their own issues."""
+        has_page = self._base and not edition.issue.is_round_up
+        return f"{self._base}/issues/{edition.issue.number}" if has_page else ""
 
     def _piece(self, edition: Edition, number: int, entry: IssuePiece) -> PieceView:
         piece, say = entry.piece, self._say
@@ -547,6 +549,9 @@ class _Composer:
 
     def _here(self, edition: Edition, entry: IssuePiece) -> str:
         """Where the web issue has this piece: anchors count the issue's pieces, and not this edition's."""
+        if entry.home:
+            number, place = entry.home
+            return f"{self._base}/issues/{number}#piece-{place}" if self._base else ""
         key = (entry.piece.id, entry.piece.url)
         places = [(other.piece.id, other.piece.url) for other in edition.issue.pieces]
         link = self._issue_link(edition)

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-EVERY, WEEKLY, MONTHLY = "every", "weekly", "monthly"
+from newsletter.values import EVERY, MONTHLY, WEEKLY
+
 KINDS = (EVERY, WEEKLY, MONTHLY)
-"""An issue, and the two kinds of round-ups; readers' frequencies have the same names."""
 
 _FIELDS = 5
 _MINUTE, _DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
@@ -94,6 +94,11 @@ class Timetable:
         """A slot as people read it: ``Mon 23 Nov 07:00 Europe/Berlin``."""
         at = slot.at.astimezone(self.zone)
         return f"{at:%a} {at.day} {at:%b %H:%M} {self.zone.key}"
+
+
+def day_of(key: str) -> dt.date:
+    """The local day of a slot by its key."""
+    return dt.date.fromisoformat(key.rpartition(" ")[2][:10])
 
 
 def check(cron: str) -> str:

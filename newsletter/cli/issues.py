@@ -147,7 +147,7 @@ def _reject(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> 
     from newsletter import issues
 
     with store.write() as session:
-        issues.reject(session, arguments.issue)
+        issues.reject(session, arguments.issue, workshop.clocks.now())
     workshop.console.say(f"Issue {arguments.issue} is rejected; its pieces are free for the next one.")
     workshop.console.finish({"issue": arguments.issue, "state": issues.REJECTED})
     return Exit.DONE

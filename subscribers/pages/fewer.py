@@ -36,7 +36,7 @@ def choose(session: Session, subscriber: Subscriber, choice: str, *, now: dt.dat
     elif choice in PAUSES:
         until = max(now + PAUSES[choice], wishes.paused_until or now)
         wishes = replace(wishes, paused_until=until)
-    preferences.set(session, subscriber, wishes)
+    preferences.set(session, subscriber, wishes, now=now)
 
 
 def settled(desk: Desk, subscriber: Subscriber) -> Response:

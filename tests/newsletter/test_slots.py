@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.slots import EVERY, MONTHLY, WEEKLY, Slot, Timetable, check
+from newsletter.slots import Slot, Timetable, check
+from newsletter.values import EVERY, MONTHLY, WEEKLY
 
 BERLIN = ZoneInfo("Europe/Berlin")
 WINDOW = dt.timedelta(hours=12)

@@ -224,7 +224,7 @@ def test_pages_of_people_follow_each_other_without_gap_or_repetition(session: Se
 
 def test_at_a_moment_a_running_pause_is_a_state_of_its_own(session: Session) -> None:
     ann, bob = added(session, "ann@example.com"), added(session, "bob@example.com")
-    preferences.set(session, bob, Preferences(paused_until=LATER))
+    preferences.set(session, bob, Preferences(paused_until=LATER), now=NOW)
     assert people.page(session, state=State.ACTIVE) == [ann, bob]
     assert people.page(session, state=State.ACTIVE, now=NOW) == [ann]
     assert people.page(session, state=State.PAUSED, now=NOW) == [bob]
@@ -241,7 +241,7 @@ def test_what_stands_against_an_address_is_told_with_moment_and_note(session: Se
 
 def test_a_pause_ends_by_itself(session: Session) -> None:
     ann = added(session, "ann@example.com")
-    preferences.set(session, ann, Preferences(paused_until=LATER))
+    preferences.set(session, ann, Preferences(paused_until=LATER), now=NOW)
     assert people.state_at(ann, NOW) is State.PAUSED
     assert people.state_at(ann, LATER) is State.ACTIVE
     people.unsubscribe(session, ann.id, now=NOW)
