@@ -29,7 +29,7 @@ import subscribers
 from newsletter.editions import Assignment, Follows
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater
 from newsletter.store import Store
-from newsletter.store.tables import AudienceGroupRow, DeliveryRow, EditionRow
+from newsletter.store.tables import AudienceGroupRow, DeliveryRow, EditionRow, IssueRow
 from newsletter.values import Message
 from subscribers import Format, Frequency, UtcDateTime
 
@@ -40,6 +40,8 @@ UNFINISHED = (PLANNED, CLAIMED, HANDING, IN_DOUBT)
 
 LEASE = dt.timedelta(minutes=15)
 """A claim older than this by the real clock belongs to a process that died."""
+FURTHEST = dt.timedelta(days=31)
+"""No delivery is due by itself longer after its issue's freeze."""
 BACKOFF = dt.timedelta(minutes=1)
 MOST_ATTEMPTS = 8
 
@@ -169,6 +171,23 @@ def unfinished_issue(session: Session) -> int | None:
     """The oldest issue with deliveries that can still be handed over, or None."""
     query = select(func.min(DeliveryRow.issue_id)).where(col(DeliveryRow.state).in_((PLANNED, CLAIMED, HANDING)))
     return session.exec(query).one()
+
+
+def due_issues(session: Session, now: dt.datetime, *, oldest: dt.datetime) -> list[int]:
+    """Issues with deliveries to hand over now, oldest first: due since ``oldest``, or left behind by a process."""
+    row = DeliveryRow
+    due = and_(
+        col(row.state) == PLANNED,
+        col(row.due_at).between(oldest, now),
+        or_(col(row.try_at).is_(None), col(row.try_at) <= now),
+    )
+    left = and_(col(row.state).in_((CLAIMED, HANDING)), col(row.due_at) >= oldest)
+    # By the issue first, which is what the index is by: old issues have millions of rows that are done.
+    recent = col(IssueRow.frozen_at) > oldest - FURTHEST
+    waits = select(row.id).where(row.issue_id == IssueRow.id, or_(due, left)).exists()
+    return [
+        number for number in session.exec(select(IssueRow.id).where(recent, waits).order_by(col(IssueRow.id))) if number
+    ]
 
 
 def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:

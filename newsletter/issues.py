@@ -290,6 +290,12 @@ def is_approved(session: Session, number: int) -> bool:
     return approval is not None and approval.approved_at is not None and approval.input_hash == row.input_hash
 
 
+def waits_for_approval(session: Session, number: int) -> bool:
+    """Whether the owner was asked to approve a draft as it is now, and has not."""
+    row, asked = row_of(session, number), session.get(ApprovalRow, number)
+    return asked is not None and asked.approved_at is None and asked.input_hash == row.input_hash
+
+
 def cancel_unapproved(session: Session, now: dt.datetime) -> list[int]:
     """Cancel each draft that waited for approval in vain, and return their numbers. Their pieces are free."""
     waited = session.exec(

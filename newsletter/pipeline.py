@@ -67,13 +67,23 @@ class Press:
         return self.clocks.now().astimezone(ZoneInfo(self.config.newsletter.time_zone)).date()
 
 
+def frequencies(config: Config) -> tuple[Frequency, ...]:
+    """How often a newsletter of this configuration mails: every issue, and the round-ups that have a time."""
+    offered = config.timetable().kinds
+    return tuple(one for one in Frequency if one is Frequency.EVERY or one.value in offered)
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What `build` came to: a draft's number, or none and the reason. ``changed`` says that the draft was made anew."""
+    """What `build` came to: a draft's number, or none and the reason.
+
+    ``changed`` says that the draft was made anew, ``is_taken`` that the slot has its issue: someone else was faster.
+    """
 
     number: int | None
     reason: str = ""
     changed: bool = False
+    is_taken: bool = False
 
 
 def fetch(
@@ -122,7 +132,7 @@ def build(
         slot = slot or _todays(press, session, number)
         out = issues.in_slot(session, slot)
         if out is not None and out.state != issues.DRAFT:
-            return Built(None, f"today's issue {out.id} is out already")
+            return Built(None, f"today's issue {out.id} is out already", is_taken=True)
         rulings = issues.rulings(session, number) if number else {}
         found = _candidates(press, session)
         current = input_hash(press, desk, slot, found, rulings)
@@ -144,7 +154,7 @@ def _save(press: Press, draft: Draft, number: int | None) -> Built:
         with press.store.write() as session:
             return Built(issues.save(session, draft, press.clocks.now(), number), changed=True)
     except IntegrityError:
-        return Built(None, "another process has just made it")
+        return Built(None, "another process has just made it", is_taken=True)
 
 
 def _todays(press: Press, session: Session, number: int | None) -> str:
@@ -267,14 +277,14 @@ def round_up(press: Press, slot: Slot) -> Built:
     try:
         with press.store.write() as session:
             if issues.in_slot(session, slot.key) or issues.empty_slot(session, slot.key):
-                return Built(None, "another process has just made it")
+                return Built(None, "another process has just made it", is_taken=True)
             reason = _nothing_to_round_up(press, session, slot)
             if reason:
                 issues.leave_empty(session, slot.key, slot.kind, reason, press.clocks.now())
                 return Built(None, reason)
             return Built(_round_up(press, session, slot), changed=True)
     except IntegrityError:
-        return Built(None, "another process has just made it")
+        return Built(None, "another process has just made it", is_taken=True)
 
 
 def _nothing_to_round_up(press: Press, session: Session, slot: Slot) -> str:
@@ -325,7 +335,6 @@ def ask_approval(press: Press, number: int, approve_by: dt.datetime, post: Post 
 def _approval_values(press: Press, issue: Issue, approve_by: dt.datetime) -> dict[str, str]:
     """What the letter to the owner says: the whole text of the issue, and the command."""
     rendered = press.renderer.edition(Edition(issue, issue.pieces))
-    until = approve_by.astimezone(ZoneInfo(press.config.newsletter.time_zone))
     listed = (
         f"{place}. {entry.piece.title} ({entry.piece.source.name})" for place, entry in enumerate(issue.pieces, 1)
     )
@@ -336,7 +345,7 @@ def _approval_values(press: Press, issue: Issue, approve_by: dt.datetime) -> dic
         "pieces": "\n".join(listed),
         "digest": rendered.text_form.fill(dict.fromkeys(rendered.text_form.gaps, "")),
         "command": f"newsletter issues approve {issue.number}",
-        "until": f"{until:%a} {until.day} {until:%b %H:%M} {until.tzinfo}",
+        "until": press.config.timetable().at(approve_by),
     }
 
 

@@ -92,7 +92,11 @@ class Timetable:
 
     def describe(self, slot: Slot) -> str:
         """A slot as people read it: ``Mon 23 Nov 07:00 Europe/Berlin``."""
-        at = slot.at.astimezone(self.zone)
+        return self.at(slot.at)
+
+    def at(self, moment: dt.datetime) -> str:
+        """A moment in the timetable's zone, as people read it."""
+        at = moment.astimezone(self.zone)
         return f"{at:%a} {at.day} {at:%b %H:%M} {self.zone.key}"
 
 

@@ -1,4 +1,4 @@
-"""`newsletter issues`: list and show issues, change or reject a draft, correct what is out."""
+"""`newsletter issues`: list and show issues, change, approve or reject a draft, correct what is out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         rule = actions.add_parser(name, help=line, parents=[everywhere()])
         rule.add_argument("issue", type=int, metavar="N")
         rule.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show --why` prints it")
-    for name, line in (("rebuild", "choose and write a draft again"), ("reject", "throw a draft away")):
+    for name, line in (
+        ("approve", "let `newsletter run` send a draft as it is now"),
+        ("rebuild", "choose and write a draft again"),
+        ("reject", "throw a draft away"),
+    ):
         actions.add_parser(name, help=line, parents=[everywhere()]).add_argument("issue", type=int, metavar="N")
     correct = actions.add_parser("correct", help="say on a public issue's page what was wrong", parents=[everywhere()])
     correct.add_argument("issue", type=int, metavar="N")
@@ -56,6 +60,7 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
                 {
                     "issue": row.id,
                     "date": row.date.isoformat(),
+                    "kind": row.kind,
                     "state": row.state,
                     "title": row.title,
                     "deliveries": counts,
@@ -143,6 +148,17 @@ def _rebuild(arguments: argparse.Namespace, workshop: Workshop, store: Store) ->
     return Exit.DONE
 
 
+def _approve(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues
+
+    with store.write() as session:
+        issues.approve(session, arguments.issue, workshop.clocks.now())
+        title = issues.row_of(session, arguments.issue).title
+    workshop.console.say(f"Issue {arguments.issue} ({title}) is approved as it is now; changed, it needs that again.")
+    workshop.console.finish({"issue": arguments.issue, "title": title, "approved": True})
+    return Exit.DONE
+
+
 def _reject(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
     from newsletter import issues
 
@@ -173,6 +189,7 @@ _ACTIONS = {
     "show": _show,
     "drop": _rule,
     "pin": _rule,
+    "approve": _approve,
     "rebuild": _rebuild,
     "reject": _reject,
     "correct": _correct,
