@@ -196,6 +196,12 @@ def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:
     return {row.id or 0: tuple(row.piece_ids) for row in rows}
 
 
+def readers_of_editions(session: Session, issue: int) -> dict[int, int]:
+    """How many readers of a frozen issue get each edition, by the edition's id."""
+    query = select(DeliveryRow.edition_id, func.count()).where(DeliveryRow.issue_id == issue)
+    return {key: count for key, count in session.exec(query.group_by(col(DeliveryRow.edition_id))) if key}
+
+
 def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str = "") -> dict[str, int]:
     """Take over what dead processes left: their claims are planned again, their hand-overs are in doubt.
 

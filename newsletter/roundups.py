@@ -11,6 +11,7 @@ round-up as well as in the next issue. So nobody misses a piece by a change, and
 from __future__ import annotations
 
 import datetime as dt
+import html
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,8 +34,10 @@ NOT_HAD = (deliveries.FAILED, deliveries.SKIPPED, "cancelled")
 """States of deliveries whose pieces a reader does not have."""
 
 MOST_BYTES = 88_000
-_BYTES_OF_FRAME, _BYTES_OF_PIECE, _BYTES_OF_WORD = 14_000, 4_000, 8
-"""More than the HTML of a mail takes beside its pieces, a piece beside its words, and a word."""
+_BYTES_OF_FRAME, _BYTES_OF_PIECE = 15_000, 3_000
+"""More than the HTML of a mail takes beside its pieces, and a piece beside its texts."""
+_TITLE_TIMES = 4
+"""More often than a mail says a piece's title or address."""
 
 NOTHING_UNREAD = "no unread piece fits their topics"
 
@@ -261,4 +264,10 @@ def _that_fit(own: Sequence[IssuePiece], more: Sequence[IssuePiece]) -> tuple[Is
 
 
 def _bytes(entry: IssuePiece) -> int:
-    return _BYTES_OF_PIECE + _BYTES_OF_WORD * entry.summary.words
+    """More than a piece takes in HTML."""
+    texts = sum(_size(text) for section in entry.summary.sections for text in section.texts)
+    return _BYTES_OF_PIECE + texts + _TITLE_TIMES * (_size(entry.piece.title) + _size(entry.piece.url))
+
+
+def _size(text: str) -> int:
+    return len(html.escape(text).encode())
