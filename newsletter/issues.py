@@ -298,15 +298,20 @@ def waits_for_approval(session: Session, number: int) -> bool:
 
 def cancel_unapproved(session: Session, now: dt.datetime) -> list[int]:
     """Cancel each draft that waited for approval in vain, and return their numbers. Their pieces are free."""
-    waited = session.exec(
-        select(IssueRow)
+    vain = unapproved(session, now)
+    for number in vain:
+        _give_up(session, row_of(session, number), CANCELLED, f"issue {number} was not approved in time", now)
+    return vain
+
+
+def unapproved(session: Session, now: dt.datetime) -> list[int]:
+    """The numbers of the drafts that were not approved in time."""
+    waited = (
+        select(IssueRow.id)
         .join(ApprovalRow, col(ApprovalRow.issue_id) == col(IssueRow.id))
         .where(IssueRow.state == DRAFT, col(ApprovalRow.approve_by) <= now)
-    ).all()
-    vain = [row for row in waited if not is_approved(session, row.id or 0)]
-    for row in vain:
-        _give_up(session, row, CANCELLED, f"issue {row.id} was not approved in time", now)
-    return [row.id or 0 for row in vain]
+    )
+    return [number for number in session.exec(waited).all() if number and not is_approved(session, number)]
 
 
 # Round-ups: they are made of what came out.

@@ -174,8 +174,12 @@ class Keeper:
         return True
 
     def _cancel_unapproved(self) -> None:
+        now = self._press.clocks.now()
+        with self._press.store.read() as session:
+            if not issues.unapproved(session, now):
+                return
         with self._press.store.write() as session:
-            cancelled = issues.cancel_unapproved(session, self._press.clocks.now())
+            cancelled = issues.cancel_unapproved(session, now)
         for number in cancelled:
             self._hands.say(f"issue {number} was not approved in time and is cancelled; its pieces are free")
 
