@@ -105,6 +105,10 @@ def _groups(session: Session, frequency: Frequency, after: dt.datetime, now: dt.
     if frequency is not Frequency.EVERY:
         session.execute(_those_who_had(frequency, after, now))
     person = subscribers.Subscriber
+    if session.execute(select(_shelf.c.word).limit(1)).first() is None:
+        # The common case: all who follow the same get the same.
+        plain = select(col(person.follows)).where(subscribers.in_audience(now, frequency)).distinct()
+        return [_read(follows, None) for follows in session.scalars(plain)]
     query = (
         select(col(person.follows), _shelf.c.word)
         .select_from(person)
@@ -156,7 +160,7 @@ def _those_behind(frequency: Frequency, after: dt.datetime, now: dt.datetime) ->
     )
     changed = and_(col(person.frequency_since) > oldest, col(person.frequency_since) >= known_since)
     words = select(col(person.id).label("reader"), first.label("first"))
-    found = words.where(subscribers.in_audience(now, frequency), changed).subquery()
+    found = words.where(changed, subscribers.in_audience(now, frequency)).subquery()
     rows = select(found.c.reader, literal(f"{_SINCE}:") + cast(found.c.first, String)).where(found.c.first.is_not(None))
     return _shelf.insert().from_select(["subscriber_id", "word"], rows)
 
@@ -217,7 +221,8 @@ def _plan(
         edition = made.setdefault(numbers, Edition(issue, pieces)) if pieces else None
         left = group.follows is not None and not group.follows & known
         given[group.name] = Assignment(edition, "" if edition else _reason(left, fresh))
-    return Plan(given, _group_of())
+    alike = all(group.name == subscribers.follows_of(group.follows) for group in groups)
+    return Plan(given, col(subscribers.Subscriber.follows) if alike else _group_of())
 
 
 def _reason(left_with_none: bool, fresh: bool) -> str:
