@@ -167,6 +167,17 @@ def newest_of_reader(session: Session, subscriber_id: int, limit: int) -> Sequen
     return session.exec(query.order_by(col(DeliveryRow.issue_id).desc()).limit(limit)).all()
 
 
+def history(session: Session, subscriber_id: int) -> list[tuple[int, str, str, dt.datetime]]:
+    """Every delivery to one reader, oldest first: issue, its title, state, and when that was last changed."""
+    query = (
+        select(DeliveryRow.issue_id, IssueRow.title, DeliveryRow.state, DeliveryRow.changed_at)
+        .join(IssueRow, col(IssueRow.id) == col(DeliveryRow.issue_id))
+        .where(DeliveryRow.subscriber_id == subscriber_id)
+        .order_by(col(DeliveryRow.issue_id))
+    )
+    return [(number, title, state, at) for number, title, state, at in session.exec(query).all()]
+
+
 def unfinished_issue(session: Session) -> int | None:
     """The oldest issue with deliveries that can still be handed over, or None."""
     query = select(func.min(DeliveryRow.issue_id)).where(col(DeliveryRow.state).in_((PLANNED, CLAIMED, HANDING)))

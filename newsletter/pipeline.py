@@ -37,13 +37,10 @@ from newsletter.summaries import Desk
 from newsletter.triage import Brief
 from newsletter.values import Appraisal, Edition, Issue, IssuePiece, Message, Selection
 from newsletter.writers import WritingError
-from subscribers import Frequency, Links, Purpose
+from subscribers import Frequency, Letter, Links, Purpose
 
 EDITIONS_AT_ONCE = 64
 """Rendered editions that are kept at a time while an issue is handed over."""
-
-Post = Callable[[Session, str, str, Mapping[str, str]], None]
-"""Keeps a letter (its kind, its address, its values) in the caller's transaction, to go out after it."""
 
 
 class NothingToRead(TryLater):
@@ -319,30 +316,25 @@ def _topics(press: Press) -> Sequence[str]:
     return [topic.key for topic in press.config.topics]
 
 
-def ask_approval(press: Press, number: int, approve_by: dt.datetime, post: Post | None) -> bool:
-    """Ask the owner to approve a draft, once for the draft as it is: by a letter, when one can be sent.
+def ask_approval(press: Press, number: int, approve_by: dt.datetime) -> bool:
+    """Ask the owner to approve a draft, once for the draft as it is: by a letter, when their address is configured.
 
     Returns whether they were not asked before. Past ``approve_by``, `issues.cancel_unapproved` cancels it.
     """
     owner = press.config.newsletter.owner_address
     with press.store.write() as session:
         asked = issues.ask_approval(session, number, approve_by)
-        if asked and post and owner:
-            post(session, "approval", owner, _approval_values(press, issues.load(session, number), approve_by))
+        if asked and owner:
+            values = _approval_values(press, issues.load(session, number), approve_by)
+            subscribers.post_letter(session, Letter("approval", owner, values), now=press.clocks.now())
         return asked
 
 
 def _approval_values(press: Press, issue: Issue, approve_by: dt.datetime) -> dict[str, str]:
     """What the letter to the owner says: the whole text of the issue, and the command."""
     rendered = press.renderer.edition(Edition(issue, issue.pieces))
-    listed = (
-        f"{place}. {entry.piece.title} ({entry.piece.source.name})" for place, entry in enumerate(issue.pieces, 1)
-    )
     return {
-        "number": str(issue.number),
         "title": issue.title,
-        "subject": rendered.subject,
-        "pieces": "\n".join(listed),
         "digest": rendered.text_form.fill(dict.fromkeys(rendered.text_form.gaps, "")),
         "command": f"newsletter issues approve {issue.number}",
         "until": press.config.timetable().at(approve_by),
@@ -412,6 +404,7 @@ def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Clai
         unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names, issue.kind),
+        feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, issue.number)}",
     )
     return messages.compose(
         rendered,

@@ -55,10 +55,13 @@ _shelf = Table(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which edition each group of readers gets. ``group`` is a reader's group, as an expression over their row."""
+    """Which edition each group of readers gets.
+
+    ``group`` is a reader's group, as an expression over their row; None: by nothing but what they follow.
+    """
 
     groups: Mapping[str, Assignment]
-    group: ColumnElement[str]
+    group: ColumnElement[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +225,7 @@ def _plan(
         left = group.follows is not None and not group.follows & known
         given[group.name] = Assignment(edition, "" if edition else _reason(left, fresh))
     alike = all(group.name == subscribers.follows_of(group.follows) for group in groups)
-    return Plan(given, col(subscribers.Subscriber.follows) if alike else _group_of())
+    return Plan(given, None if alike else _group_of())
 
 
 def _reason(left_with_none: bool, fresh: bool) -> str:

@@ -18,7 +18,7 @@ from sqlmodel import Session
 
 from newsletter import deliveries, issues, pipeline
 from newsletter.issues import IssueError
-from newsletter.pipeline import Built, Post, Press
+from newsletter.pipeline import Built, Press
 from newsletter.slots import Slot
 from newsletter.values import EVERY
 
@@ -41,15 +41,13 @@ class Hands:
     """Who does the work that the schedule asks for.
 
     ``make`` makes the draft of a slot, ``send`` hands over what is due of an issue and returns how many deliveries are
-    in each state. ``post`` keeps a letter; without it the owner is told by ``say`` alone. ``chores``, by name, are
-    called at every tick. ``detail`` hears what only the curious want to know.
+    in each state. ``chores``, by name, are called at every tick. ``detail`` hears what only the curious want to know.
     """
 
     make: Callable[[Slot], Built]
     send: Callable[[int], Mapping[str, int]]
     say: Say
     detail: Say = lambda line: None
-    post: Post | None = None
     chores: Mapping[str, Callable[[], object]] = field(default_factory=dict)
 
 
@@ -168,7 +166,7 @@ class Keeper:
             if self._press.config.schedule.approval == "none" or issues.is_approved(session, number):
                 return False
         by = slot.at + self._window
-        if pipeline.ask_approval(self._press, number, by, self._hands.post):
+        if pipeline.ask_approval(self._press, number, by):
             until = self._timetable.at(by)
             self._hands.say(f"issue {number} waits for `newsletter issues approve {number}`, until {until}")
         return True

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ from newsletter.cli.build import tell_news
 
 if TYPE_CHECKING:
     from newsletter.intake import SourceReport
-    from newsletter.pipeline import Built
+    from newsletter.pipeline import Built, Press
+    from newsletter.providers import Provider
     from newsletter.scheduler import Bell, Hands, Keeper
     from newsletter.slots import Slot
     from newsletter.store import Store
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Stay until SIGTERM or an interrupt, and end with 0; or look once, and end as what failed first would."""
+    from newsletter.letters import Courier, send_due
     from newsletter.scheduler import Bell, Keeper
 
     if arguments.now and not arguments.once:
@@ -42,11 +45,15 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     bell = Bell()
     try:
         with workshop.store() as store:
-            keeper = Keeper(workshop.press(store), _hands(workshop, store, bell))
+            press, provider = workshop.press(store), workshop.provider()
+            hands = _hands(workshop, store, press, provider, bell)
             with _until_told_to_stop(bell):
                 if arguments.once:
-                    return _once(workshop, keeper)
-                keeper.run(bell)
+                    letters = partial(send_due, press, provider, lambda: bell.has_rung)
+                    return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters})))
+                # Whoever confirms waits for a letter: an issue on its way must not stand before it.
+                with Courier(press, workshop.provider(), hands.say):
+                    Keeper(press, hands).run(bell)
     finally:
         bell.close()
     workshop.console.say("Stopped.")
@@ -69,13 +76,12 @@ def _once(workshop: Workshop, keeper: Keeper) -> int:
     return (codes or [Exit.BUG])[0] if keeper.failures else Exit.DONE
 
 
-def _hands(workshop: Workshop, store: Store, bell: Bell) -> Hands:
+def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, bell: Bell) -> Hands:
     """The work as the other commands do it; each step asks whether it is time to leave."""
     from newsletter import pipeline
     from newsletter.scheduler import Hands
 
-    console, press = workshop.console, workshop.press(store)
-    desk, provider = workshop.desk(store), workshop.provider()
+    console, desk = workshop.console, workshop.desk(store)
 
     def heard(report: SourceReport) -> None:
         bell.check()

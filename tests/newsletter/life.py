@@ -49,7 +49,6 @@ class Life:
     now: dt.datetime
     coming: list[Wanted] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    letters: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     answer: Any = Accepted
     made: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -63,7 +62,7 @@ class Life:
 
     def keeper(self, **changes: Any) -> Keeper:
         """A process that keeps to the schedule, with its hands changed as told."""
-        hands = Hands(self.draft, self.send, self.said.append, post=self._post)
+        hands = Hands(self.draft, self.send, self.said.append)
         return Keeper(self.press, replace(hands, **changes), running=lambda: self.now.timestamp())
 
     def draft(self, slot: Slot) -> Built:
@@ -134,12 +133,14 @@ class Life:
                 for issue, edition in rows
             ]
 
+    def letters(self) -> list[subscribers.ClaimedLetter]:
+        """Every letter that waits, which then waits no more."""
+        with self.store.write() as session:
+            return list(subscribers.claim_letters(session, "test", 100, now=self.now, real_now=self.now))
+
     def pieces_of(self, name: str) -> list[int]:
         """Every piece that a reader got, mail by mail."""
         return [piece for mail in self.mails(name) for piece in mail.pieces]
-
-    def _post(self, session: Session, kind: str, address: str, values: Any) -> None:
-        self.letters.append((kind, address, dict(values)))
 
     def _store(self, session: Session, topics: tuple[str, ...], score: float) -> tuple[IssuePiece, int]:
         number = next(self.made)
