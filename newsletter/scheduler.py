@@ -19,6 +19,7 @@ from sqlmodel import Session
 from newsletter import deliveries, issues, pipeline
 from newsletter.issues import IssueError
 from newsletter.pipeline import Built, Press
+from newsletter.rendering import shortened
 from newsletter.slots import Slot
 from newsletter.values import EVERY
 
@@ -28,6 +29,8 @@ HEARTBEAT = 600.0
 """Seconds between two signs of life, for who wants to hear them."""
 FIRST_WAIT, LONGEST_WAIT = 60.0, 900.0
 """Seconds to the next try of what failed: the first, then twice as long each time, up to the longest."""
+
+LINE_LENGTH = 300
 
 Say = Callable[[str], None]
 
@@ -60,12 +63,15 @@ class _Trouble:
 
 
 class Keeper:
-    """Does what is due. ``running`` is a clock that never jumps, in seconds."""
+    """Does what is due. ``running`` is a clock that never jumps, in seconds; ``stays``: there will be a next try."""
 
-    def __init__(self, press: Press, hands: Hands, running: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, press: Press, hands: Hands, *, running: Callable[[], float] = time.monotonic, stays: bool = True
+    ) -> None:
         self._press = press
         self._hands = hands
         self._running = running
+        self._stays = stays
         self._timetable = press.config.timetable()
         self._window = dt.timedelta(hours=press.config.delivery.window_hours)
         self._troubles: dict[str, _Trouble] = {}
@@ -123,8 +129,8 @@ class Keeper:
         wait = min(FIRST_WAIT * 2 ** (times - 1), LONGEST_WAIT)
         self._troubles[name] = _Trouble(times, self._running() + wait)
         self.failures.append(error)
-        text = " ".join(str(error).split()) or type(error).__name__
-        self._hands.say(f"{name}: {text}; next try in {wait / 60:.0f} min")
+        again = f"; next try in {wait / 60:.0f} min" if self._stays else ""
+        self._hands.say(f"{name}: {one_line(error)}{again}")
 
     def _keep(self, slot: Slot) -> None:
         with self._press.store.read() as session:
@@ -281,6 +287,11 @@ def _is_settled(session: Session, slot: Slot) -> bool:
     if row is None or row.id is None:
         return issues.empty_slot(session, slot.key) is not None
     return row.state != issues.DRAFT or issues.waits_for_approval(session, row.id)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of a length that a log can bear."""
+    return shortened(" ".join(str(error).split()), LINE_LENGTH) or type(error).__name__
 
 
 def _thing(kind: str) -> str:

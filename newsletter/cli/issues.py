@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from newsletter.cli._console import Console
@@ -80,12 +81,15 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
 
 def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
     import subscribers
-    from newsletter import issues
+    from newsletter import deliveries, issues, pipeline
 
     console = workshop.console
     with store.read() as session:
         row, issue = issues.row_of(session, arguments.issue), issues.load(session, arguments.issue)
         rulings = issues.rulings(session, arguments.issue)
+        if issue.is_round_up:
+            editions = deliveries.editions_of(session, issue.number)
+            issue = replace(issue, pieces=tuple(pipeline.entries_of(session, issue, editions.values()).values()))
         votes = subscribers.votes(session, [entry.piece.id for entry in issue.pieces])
     console.say(f"Issue {issue.number} ({issue.state}): {issue.title}")
     for number, entry in enumerate(issue.pieces, 1):

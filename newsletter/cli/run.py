@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
             with _until_told_to_stop(bell):
                 if arguments.once:
                     letters = partial(send_due, press, provider, lambda: bell.has_rung)
-                    return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters})))
+                    return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters}), stays=False))
                 # Whoever confirms waits for a letter: an issue on its way must not stand before it.
                 with Courier(press, workshop.provider(), hands.say):
                     Keeper(press, hands).run(bell)
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
 
 def _once(workshop: Workshop, keeper: Keeper) -> int:
     from newsletter.cli import ENDINGS
-    from newsletter.scheduler import Leaving
+    from newsletter.scheduler import Leaving, one_line
 
     try:
         keeper.tick()
@@ -71,7 +71,7 @@ def _once(workshop: Workshop, keeper: Keeper) -> int:
     coming = keeper.announcement()
     for line in coming:
         workshop.console.detail(line)
-    workshop.console.finish({"failed": [str(error) for error in keeper.failures], "coming": coming})
+    workshop.console.finish({"failed": [one_line(error) for error in keeper.failures], "coming": coming})
     codes = [ending for error in keeper.failures for kind, ending in ENDINGS.items() if isinstance(error, kind)]
     return (codes or [Exit.BUG])[0] if keeper.failures else Exit.DONE
 
