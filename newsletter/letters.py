@@ -32,6 +32,8 @@ FINISH_SECONDS = 8.0
 """How long the courier's end waits for what is in flight; a provider that hangs keeps no server from stopping."""
 
 NOT_ALLOWED_WAIT = dt.timedelta(minutes=5)
+LONGEST_WAIT_SECONDS = 86_400.0
+"""A provider that asks for more patience than a day gets a day of it."""
 _AT_ONCE = 50
 
 
@@ -85,7 +87,7 @@ def _mark(session: Session, number: int, outcome: Outcome | None, refusal: NotAl
         case Refused(why=why):
             subscribers.letter_failed(session, number, why)
         case TryLater(why=why, after=after):
-            wait = dt.timedelta(seconds=after)
+            wait = dt.timedelta(seconds=min(after, LONGEST_WAIT_SECONDS))
             subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=True)
         case InDoubt(why=why):
             subscribers.put_letter_off(session, number, why, now=now, after=dt.timedelta(), counts=True)
@@ -123,6 +125,7 @@ class Courier:
         self._heard = heard
         self._called, self._ended = threading.Event(), threading.Event()
         self._tidied: dt.date | None = None
+        self._failed = 0
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     def __enter__(self) -> Courier:
@@ -148,14 +151,32 @@ class Courier:
             # Asked after that: the end calls too, and its call must not be cleared unseen.
             if self._ended.is_set():
                 return
-            try:
-                self._tidy()
-                send_due(self._press, self._provider, self._ended.is_set)
-            except (Problem, SQLAlchemyError) as error:
-                self._heard(f"letters wait: {_one_line(error)}")
-                self._ended.wait(LOOK_SECONDS)
-            else:
+            if self._round():
                 self._called.wait(LOOK_SECONDS)
+            else:
+                self._ended.wait(LOOK_SECONDS)
+
+    def _round(self) -> bool:
+        """Hand over what is due. Returns whether that went as it should; if not, it was said why."""
+        try:
+            self._tidy()
+            send_due(self._press, self._provider, self._ended.is_set)
+            self._say_failures()
+        except (Problem, SQLAlchemyError) as error:
+            self._heard(f"letters wait: {_one_line(error)}")
+            return False
+        except Exception as error:  # A bug must not end the thread: the pages would go on promising letters.
+            self._heard(f"letters wait: a bug, {type(error).__name__}")
+            return False
+        return True
+
+    def _say_failures(self) -> None:
+        """Tell how many letters have failed since it was told last. Why is on record; it may name an address."""
+        with self._press.store.read() as session:
+            failed = subscribers.letter_counts(session).get("failed", 0)
+        if failed > self._failed:
+            self._heard(f"letters that failed for good: {failed - self._failed}")
+        self._failed = failed
 
     def _tidy(self) -> None:
         today = self._press.today()

@@ -211,5 +211,6 @@ async def _form(request: Request, body: bytes) -> FormData | None:
 
     try:
         return await Request(request.scope, again).form(max_files=0)
-    except HTTPException:
+    except (HTTPException, ValueError):
+        # ValueError: the visitor names a `charset`, and Python has some ("undefined") that can read nothing.
         return None

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -423,13 +423,12 @@ def test_a_courier_goes_on_after_a_database_that_was_locked(
     monkeypatch.setattr(letters, "LOOK_SECONDS", 0.1)
     shutil.copy(empty_database, tmp_path / "locked.sqlite3")
     owner, store = Owner(), open_store(f"sqlite:///{tmp_path / 'locked.sqlite3'}")
-    with closing(store):
+    with closing(store), ExitStack() as work:
         post(store, "ann")
         with locked(store):
-            courier = Courier(press_for(store, Config()), Carrier(), owner).__enter__()
+            work.enter_context(Courier(press_for(store, Config()), Carrier(), owner))
             assert soon(lambda: bool(owner.lines))
         assert soon(lambda: counts(store) == {"accepted": 1})
-        courier.__exit__(None, None, None)
     assert all("database is locked" in line and "\n" not in line for line in owner.lines)
     assert [word for word in ("ann", "example.com", "secret", "token") if word in " ".join(owner.lines)] == []
 
@@ -457,3 +456,22 @@ def test_what_is_kept_too_long_goes_at_the_start_and_once_a_day_by_the_presss_cl
         watch.now += dt.timedelta(days=1)
         courier.call()
         assert soon(lambda: old() == 0)
+
+
+def test_a_bug_in_a_provider_silences_no_later_letter(press: Press) -> None:
+    def stumble(message: Message) -> Outcome:
+        raise ZeroDivisionError(message.to)
+
+    heard: list[str] = []
+    post(press.store, "ann")
+    with Courier(press, Carrier(stumble), heard.append):
+        assert soon(lambda: bool(heard))
+    assert heard == ["letters wait: a bug, ZeroDivisionError"]
+
+
+def test_letters_that_failed_for_good_are_told_in_number_alone(press: Press) -> None:
+    heard: list[str] = []
+    post(press.store, "ann", kind="unheard-of")
+    with Courier(press, Carrier(), heard.append):
+        assert soon(lambda: bool(heard))
+    assert heard == ["letters that failed for good: 1"]

@@ -150,6 +150,15 @@ def test_what_was_no_try_is_not_counted(session: Session) -> None:
     assert letters.next_try(session) == at + MINUTE
 
 
+def test_the_last_try_that_was_none_is_not_the_last(session: Session) -> None:
+    post(session)
+    at = NOW
+    for number in range(MOST_ATTEMPTS):
+        put_off(session, claim(session, at=at)[0].id, at=at, counts=number < MOST_ATTEMPTS - 1)
+        at += HOUR
+    assert (only(session).state, only(session).attempts) == (LetterState.PLANNED, MOST_ATTEMPTS - 1)
+
+
 def test_a_dead_owners_letter_is_handed_over_again_after_the_lease_under_the_same_key(session: Session) -> None:
     post(session)
     first = claim(session, owner="dies")
@@ -464,4 +473,4 @@ class Post(RuleBasedStateMachine):
 
 
 TestPost = Post.TestCase
-TestPost.settings = settings(steady, max_examples=25, stateful_step_count=30)
+TestPost.settings = settings(steady, max_examples=15, stateful_step_count=20)

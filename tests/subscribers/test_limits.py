@@ -54,6 +54,7 @@ def test_each_subject_and_each_limit_is_counted_by_itself(session: Session) -> N
     assert ask(session, "a@example.com", NOW) and ask(session, "b@example.com", NOW)
     assert ask(session, "a@example.com", NOW, OWN_LETTERS)
     assert not ask(session, "a@example.com", NOW)
+    assert ask(session, "c@example.com", NOW, OWN_LETTERS) and ask(session, "c@example.com", NOW)
 
 
 def test_what_is_refused_is_not_counted_for_anyone(session: Session) -> None:
