@@ -21,8 +21,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from newsletter import slots
 from newsletter.problems import Misconfigured
-from newsletter.values import Source, Topic
+from newsletter.slots import Timetable
+from newsletter.values import EVERY, MONTHLY, WEEKLY, Source, Topic
 
 FILE_NAME = "newsletter.toml"
 SECRETS_NAME = "secrets.env"
@@ -45,6 +47,13 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _mail_address(value: str) -> str:
+    """A mail address, or an empty text. Raises ValueError for what cannot be one."""
+    if value and not re.fullmatch(r"[^\s@<>\"(),:;]+@[^\s@<>\"(),:;]+", value):
+        raise ValueError(f"{value!r} is no mail address")
+    return value
+
+
 class NewsletterConfig(_Table):
     """Who publishes what, for whom."""
 
@@ -57,6 +66,13 @@ class NewsletterConfig(_Table):
     )
     language: str = Field("en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$", description="Language of the newsletter.")
     time_zone: str = Field("UTC", description="Time zone of dates and of the schedule, an IANA name.")
+
+    owner_address: str = Field("", description="Address of the owner, for letters that ask for approval; empty: none.")
+
+    @field_validator("owner_address")
+    @classmethod
+    def _owner_has_an_address(cls, value: str) -> str:
+        return _mail_address(value)
 
     @field_validator("time_zone")
     @classmethod
@@ -92,11 +108,28 @@ class TopicConfig(_Table):
 
 
 class ScheduleConfig(_Table):
-    """When an issue is due."""
+    """When `newsletter run` sends an issue or a round-up, and whether it asks before."""
 
     cron: str = Field(
-        "0 7 * * *", description="When an issue is due, as a cron expression in the newsletter's time zone."
+        "0 7 * * *",
+        description="When an issue is due, as a cron expression in the newsletter's time zone; empty: only by hand.",
     )
+    weekly: str = Field(
+        "",
+        description='When the round-up of weekly readers is due, such as "0 8 * * SUN"; empty: none is offered.',
+    )
+    monthly: str = Field(
+        "", description='When the round-up of monthly readers is due, such as "0 8 1 * *"; empty: none is offered.'
+    )
+    roundup_pieces: int = Field(7, ge=1, le=50, description="Most pieces of a round-up.")
+    approval: Literal["none", "required"] = Field(
+        "none", description="`required`: `run` sends no issue before `newsletter issues approve`."
+    )
+
+    @field_validator("cron", "weekly", "monthly")
+    @classmethod
+    def _names_times(cls, value: str) -> str:
+        return slots.check(value) if value.strip() else ""
 
 
 class SelectionConfig(_Table):
@@ -162,13 +195,14 @@ class DeliveryConfig(_Table):
     postal_address: str = Field("", description="Postal address in the footer, which the law of many places asks for.")
     outbox: str = Field("outbox", description="Folder of the files provider, below the data folder.")
     chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time.")
+    window_hours: float = Field(
+        12, gt=0, le=24 * 31, description="Hours after its time within which a mail still goes out by itself."
+    )
 
     @field_validator("from_address", "reply_to")
     @classmethod
     def _looks_like_an_address(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[^\s@<>\"(),:;]+@[^\s@<>\"(),:;]+", value):
-            raise ValueError(f"{value!r} is no mail address")
-        return value
+        return _mail_address(value)
 
     @field_validator("from_name", "postal_address")
     @classmethod
@@ -314,6 +348,11 @@ class Config(_Table):
     def source_values(self) -> tuple[Source, ...]:
         """The sources as values."""
         return tuple(Source(s.key, s.name, s.url, s.kind, s.weight) for s in self.sources)
+
+    def timetable(self) -> Timetable:
+        """When issues and round-ups are due."""
+        crons = {EVERY: self.schedule.cron, WEEKLY: self.schedule.weekly, MONTHLY: self.schedule.monthly}
+        return Timetable(ZoneInfo(self.newsletter.time_zone), crons)
 
     def topic_values(self) -> tuple[Topic, ...]:
         """The topics as values."""

@@ -40,6 +40,8 @@ UNFINISHED = (PLANNED, CLAIMED, HANDING, IN_DOUBT)
 
 LEASE = dt.timedelta(minutes=15)
 """A claim older than this by the real clock belongs to a process that died."""
+FURTHEST = dt.timedelta(days=31)
+"""No delivery is due by itself longer after its issue's freeze."""
 BACKOFF = dt.timedelta(minutes=1)
 MOST_ATTEMPTS = 8
 
@@ -76,10 +78,12 @@ def plan(
     frequency: Frequency,
     due_at: dt.datetime,
     now: dt.datetime,
+    group_of: ColumnElement[str] | None = None,
 ) -> None:
     """Write the whole audience of an issue: one row for each mailable reader of its frequency, planned or skipped.
 
-    ``groups`` are the assignments by the subscribers' `follows`. One statement writes all rows, however many.
+    ``groups`` are the assignments by the subscribers' `follows`, or by ``group_of``, an expression over their row.
+    One statement writes all rows, however many.
     Raises RuntimeError when the rows are not exactly the audience: then the transaction must not commit.
     """
     edition_ids = _store_editions(session, issue, groups)
@@ -108,7 +112,8 @@ def plan(
         "provider_ref": literal(""),
         "changed_at": literal(now, type_=UtcDateTime()),
     }
-    its_group = and_(col(group.issue_id) == issue, col(group.follows) == col(person.follows))
+    name = col(person.follows) if group_of is None else group_of
+    its_group = and_(col(group.issue_id) == issue, col(group.follows) == name)
     rows = sqlalchemy.select(*columns.values()).select_from(person).join(group, its_group).where(audience)
     session.execute(insert(DeliveryRow).from_select(list(columns), rows))
     expected = session.exec(select(func.count()).select_from(person).where(audience)).one()
@@ -179,10 +184,33 @@ def unfinished_issue(session: Session) -> int | None:
     return session.exec(query).one()
 
 
+def due_issues(session: Session, now: dt.datetime, *, oldest: dt.datetime) -> list[int]:
+    """Issues with deliveries to hand over now, oldest first: due since ``oldest``, or left behind by a process."""
+    row = DeliveryRow
+    due = and_(
+        col(row.state) == PLANNED,
+        col(row.due_at).between(oldest, now),
+        or_(col(row.try_at).is_(None), col(row.try_at) <= now),
+    )
+    left = and_(col(row.state).in_((CLAIMED, HANDING)), col(row.due_at) >= oldest)
+    # By the issue first, which is what the index is by: old issues have millions of rows that are done.
+    recent = col(IssueRow.frozen_at) > oldest - FURTHEST
+    waits = select(row.id).where(row.issue_id == IssueRow.id, or_(due, left)).exists()
+    return [
+        number for number in session.exec(select(IssueRow.id).where(recent, waits).order_by(col(IssueRow.id))) if number
+    ]
+
+
 def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:
     """The numbers of the pieces of each edition of a frozen issue, by the edition's id."""
     rows = session.exec(select(EditionRow).where(EditionRow.issue_id == issue))
     return {row.id or 0: tuple(row.piece_ids) for row in rows}
+
+
+def readers_of_editions(session: Session, issue: int) -> dict[int, int]:
+    """How many readers of a frozen issue get each edition, by the edition's id."""
+    query = select(DeliveryRow.edition_id, func.count()).where(DeliveryRow.issue_id == issue)
+    return {key: count for key, count in session.exec(query.group_by(col(DeliveryRow.edition_id))) if key}
 
 
 def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str = "") -> dict[str, int]:

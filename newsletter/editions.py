@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from newsletter.values import Edition, Issue, IssuePiece
+from newsletter.values import EVERY, MONTHLY, WEEKLY, Edition, Issue, IssuePiece
+
+_HOW_OFTEN = {WEEKLY: ", and asked for one mail a week", MONTHLY: ", and asked for one mail a month"}
 
 EVERYTHING = None
 """What a reader follows who follows everything."""
 
 Follows = frozenset[str] | None
 """Topic keys that a reader has chosen, or EVERYTHING."""
+
+
+NOTHING_FITS = "no piece fits their topics"
+NO_TOPIC_LEFT = "follows no topic that still exists"
+"""Why readers get no edition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +50,20 @@ def assign(issue: Issue, groups: Iterable[Follows], known_topics: Iterable[str])
         pieces = fitting(issue, follows if follows is EVERYTHING else follows & known)
         if not pieces:
             left = follows is not EVERYTHING and not follows & known
-            result[follows] = Assignment(
-                None, "follows no topic that still exists" if left else "no piece fits their topics"
-            )
+            result[follows] = Assignment(None, NO_TOPIC_LEFT if left else NOTHING_FITS)
             continue
         numbers = tuple(entry.piece.id for entry in pieces)
         result[follows] = Assignment(editions.setdefault(numbers, Edition(issue, pieces)))
     return result
 
 
-def because(follows: Follows, names: Mapping[str, str]) -> str:
+def because(follows: Follows, names: Mapping[str, str], kind: str = EVERY) -> str:
     """Why this reader gets this: "you follow evaluations and interpretability". ``names`` are the topics' by key."""
+    wish = _HOW_OFTEN.get(kind, "")
     if follows is EVERYTHING:
-        return "you follow everything"
+        return f"you follow everything{wish}"
     chosen = [name for key, name in names.items() if key in follows]
-    return f"you follow {_listed(chosen)}" if chosen else "you asked for it"
+    return f"you follow {_listed(chosen)}{wish}" if chosen else "you asked for it"
 
 
 def _listed(names: list[str]) -> str:

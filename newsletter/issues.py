@@ -11,7 +11,7 @@ import itertools
 import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,8 +22,11 @@ from sqlmodel import Session, col, select
 
 from newsletter import pieces, summaries
 from newsletter.problems import Misused
+from newsletter.slots import Slot
 from newsletter.store.tables import (
+    ApprovalRow,
     CorrectionRow,
+    EmptySlotRow,
     IssuePieceRow,
     IssueRow,
     PieceRow,
@@ -31,12 +34,13 @@ from newsletter.store.tables import (
     RulingRow,
     SummaryRow,
 )
-from newsletter.values import Choice, Issue, IssuePiece, Selection, minutes_of
+from newsletter.values import EVERY, MONTHLY, WEEKLY, Choice, Issue, IssuePiece, Selection, minutes_of
 
-DRAFT, FROZEN, REJECTED = "draft", "frozen", "rejected"
+DRAFT, FROZEN, REJECTED, CANCELLED = "draft", "frozen", "rejected", "cancelled"
 DROP, PIN = "drop", "pin"
 NOTE, WITHDRAWN = "note", "withdrawn"
 _MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
+_ABOUT = dt.timedelta(days=3)
 
 
 class IssueError(Misused):
@@ -53,6 +57,33 @@ class Draft:
     input_hash: str
     selection: Selection
     entries: tuple[tuple[IssuePiece, int], ...]
+
+
+def round_up_title(name: str, kind: str, before: dt.date, day: dt.date) -> str:
+    """The title of a round-up that is due on ``day``, after the one that was due on ``before``.
+
+    ``AI Research Digest — Week of 16 to 22 November 2026``; one that is due about the turn of a month bears its name.
+    """
+    first = before + dt.timedelta(days=1)
+    if kind == MONTHLY:
+        middle = first + (day - first) / 2
+        begins = middle.replace(day=1)
+        ends = (begins + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+        if abs(first - begins) <= _ABOUT and abs(day - ends) <= _ABOUT:
+            return f"{name} \N{EM DASH} {_MONTHS[middle.month - 1]} {middle.year}"
+    week = "Week of " if kind == WEEKLY else ""
+    return f"{name} \N{EM DASH} {week}{_span(first, day)}"
+
+
+def _span(first: dt.date, last: dt.date) -> str:
+    """``16 to 22 November 2026``, with of the first day only what differs."""
+    begin = f"{first.day}"
+    if (first.month, first.year) != (last.month, last.year):
+        begin += f" {_MONTHS[first.month - 1]}"
+    if first.year != last.year:
+        begin += f" {first.year}"
+    end = f"{last.day} {_MONTHS[last.month - 1]} {last.year}"
+    return f"{begin} to {end}" if first < last else end
 
 
 def title_for(name: str, date: dt.date) -> str:
@@ -134,13 +165,19 @@ def load(session: Session, number: int) -> Issue:
         .where(IssuePieceRow.issue_id == number)
         .order_by(col(IssuePieceRow.position))
     ).all()
-    entries = tuple(
-        IssuePiece(
-            pieces.to_piece(piece), summaries.from_json(summary.body), tuple(entry.topics), entry.score, entry.why
-        )
-        for entry, piece, summary in found
+    entries = tuple(_entry(entry, piece, summary) for entry, piece, summary in found)
+    return Issue(number, row.date, row.title, entries, row.state, row.kind)
+
+
+def _entry(row: IssuePieceRow, piece: PieceRow, summary: SummaryRow, *, at_home: bool = False) -> IssuePiece:
+    return IssuePiece(
+        pieces.to_piece(piece),
+        summaries.from_json(summary.body),
+        tuple(row.topics),
+        row.score,
+        row.why,
+        (row.issue_id, row.position) if at_home else None,
     )
-    return Issue(number, row.date, row.title, entries, row.state)
 
 
 def draft_number(session: Session) -> int | None:
@@ -173,13 +210,22 @@ def rule(session: Session, number: int, piece_id: int, verdict: str) -> None:
     session.merge(RulingRow(issue_id=number, piece_id=piece_id, verdict=verdict))
 
 
-def reject(session: Session, number: int) -> None:
-    """Throw a draft away. Its slot and its pieces are free again. Raises IssueError when it is out already."""
+def reject(session: Session, number: int, now: dt.datetime) -> None:
+    """Throw a draft away. Its pieces are free again, and so is its slot: by itself nothing takes the place of a draft
+    that waited for approval. Raises IssueError when it is out already.
+    """
     row = row_of(session, number)
     if row.state != DRAFT:
         raise IssueError(f"issue {number} is {row.state}; only a draft can be rejected")
-    row.state, row.slot = REJECTED, None
+    _give_up(session, row, REJECTED, f"issue {number} was rejected", now)
+
+
+def _give_up(session: Session, row: IssueRow, state: str, reason: str, now: dt.datetime) -> None:
+    if row.slot and session.get(ApprovalRow, row.id):
+        leave_empty(session, row.slot, row.kind, reason, now)
+    row.state, row.slot = state, None
     session.add(row)
+    session.flush()
 
 
 def publish(session: Session, number: int, now: dt.datetime) -> None:
@@ -202,12 +248,147 @@ def publish(session: Session, number: int, now: dt.datetime) -> None:
         ) from error
 
 
+# Slots without an issue, and the owner's approval.
+
+
+def empty_slot(session: Session, key: str) -> EmptySlotRow | None:
+    """Why no issue came of a slot, when that is decided."""
+    return session.get(EmptySlotRow, key)
+
+
+def leave_empty(session: Session, key: str, kind: str, reason: str, now: dt.datetime) -> None:
+    """Decide that no issue comes of a slot by itself, and keep why."""
+    session.merge(EmptySlotRow(key=key, kind=kind, decided_at=now, reason=reason))
+    session.flush()
+
+
+def ask_approval(session: Session, number: int, approve_by: dt.datetime) -> bool:
+    """Record that the owner is asked to approve a draft as it is now. Returns whether they were not asked before."""
+    row, asked = row_of(session, number), session.get(ApprovalRow, number)
+    if asked is not None and asked.input_hash == row.input_hash:
+        return False
+    session.merge(ApprovalRow(issue_id=number, input_hash=row.input_hash, approve_by=approve_by))
+    session.flush()
+    return True
+
+
+def approve(session: Session, number: int, now: dt.datetime) -> None:
+    """Record that the owner wants a draft sent as it is now. Raises IssueError when it is no draft."""
+    row, asked = row_of(session, number), session.get(ApprovalRow, number)
+    if row.state != DRAFT:
+        raise IssueError(f"issue {number} is {row.state}; only a draft can be approved")
+    approve_by = asked.approve_by if asked else None
+    session.merge(
+        ApprovalRow(issue_id=number, input_hash=row.input_hash, approve_by=approve_by, approved_at=now),
+    )
+    session.flush()
+
+
+def is_approved(session: Session, number: int) -> bool:
+    """Whether the owner approved a draft as it is now: one that was changed since needs it again."""
+    row, approval = row_of(session, number), session.get(ApprovalRow, number)
+    return approval is not None and approval.approved_at is not None and approval.input_hash == row.input_hash
+
+
+def waits_for_approval(session: Session, number: int) -> bool:
+    """Whether the owner was asked to approve a draft as it is now, and has not."""
+    row, asked = row_of(session, number), session.get(ApprovalRow, number)
+    return asked is not None and asked.approved_at is None and asked.input_hash == row.input_hash
+
+
+def cancel_unapproved(session: Session, now: dt.datetime) -> list[int]:
+    """Cancel each draft that waited for approval in vain, and return their numbers. Their pieces are free."""
+    vain = unapproved(session, now)
+    for number in vain:
+        _give_up(session, row_of(session, number), CANCELLED, f"issue {number} was not approved in time", now)
+    return vain
+
+
+def unapproved(session: Session, now: dt.datetime) -> list[int]:
+    """The numbers of the drafts that were not approved in time."""
+    waited = (
+        select(IssueRow.id)
+        .join(ApprovalRow, col(ApprovalRow.issue_id) == col(IssueRow.id))
+        .where(IssueRow.state == DRAFT, col(ApprovalRow.approve_by) <= now)
+    )
+    return [number for number in session.exec(waited).all() if number and not is_approved(session, number)]
+
+
+# Round-ups: they are made of what came out.
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A piece that came out, in short: enough to choose by. ``at`` is when its issue did."""
+
+    number: int
+    issue: int
+    position: int
+    at: dt.datetime
+    topics: frozenset[str]
+    score: float
+
+
+def add_round_up(session: Session, slot: Slot, title: str, now: dt.datetime) -> int:
+    """Store the round-up of a slot, frozen and without any edition yet. Returns its number."""
+    row = IssueRow(
+        slot=slot.key,
+        kind=slot.kind,
+        date=slot.day,
+        title=title,
+        state=FROZEN,
+        input_hash="",
+        created_at=now,
+        frozen_at=now,
+        selection=selection_json(Selection((), ())),
+    )
+    session.add(row)
+    session.flush()
+    return row.id or 0
+
+
+def last_decided(session: Session, kind: str) -> dt.datetime | None:
+    """When the last slot of a kind of round-up came to anything: to a round-up, or to none and the reason."""
+    frozen = session.exec(select(func.max(IssueRow.frozen_at)).where(IssueRow.kind == kind)).one()
+    empty = session.exec(select(func.max(EmptySlotRow.decided_at)).where(EmptySlotRow.kind == kind)).one()
+    return max(filter(None, (frozen, empty)), default=None)
+
+
+def published_since(session: Session, since: dt.datetime) -> list[Published]:
+    """The pieces of the issues that came out at or after a moment, without those that are withdrawn."""
+    withdrawn = select(CorrectionRow.piece_id).where(col(CorrectionRow.kind) == WITHDRAWN)
+    rows = session.exec(
+        select(IssuePieceRow, IssueRow.frozen_at)
+        .join(IssueRow, col(IssueRow.id) == col(IssuePieceRow.issue_id))
+        .where(_PUBLIC, col(IssueRow.frozen_at) >= since, col(IssuePieceRow.piece_id).not_in(withdrawn))
+    )
+    return [
+        Published(row.piece_id, row.issue_id, row.position, at, frozenset(row.topics), row.score)
+        for row, at in rows
+        if at is not None
+    ]
+
+
+def published(session: Session, numbers: Collection[int]) -> dict[int, IssuePiece]:
+    """Pieces that came out, by number, each with its home and the summary that stands there."""
+    rows = session.exec(
+        select(IssuePieceRow, PieceRow, SummaryRow)
+        .join(PublicationRow, col(PublicationRow.piece_id) == col(IssuePieceRow.piece_id))
+        .join(PieceRow, col(PieceRow.id) == col(IssuePieceRow.piece_id))
+        .join(SummaryRow, col(SummaryRow.id) == col(IssuePieceRow.summary_id))
+        .where(PublicationRow.issue_id == IssuePieceRow.issue_id, col(IssuePieceRow.piece_id).in_(sorted(numbers)))
+    )
+    return {entry.piece_id: _entry(entry, piece, summary, at_home=True) for entry, piece, summary in rows}
+
+
 # The archive's view: what is public, what was said of it since, and the ways to find it.
 
 _FEED_NAMES = uuid.UUID("6c5f0a4e-0f0b-4d0e-9d57-3f6f1c1c2b7a")
 """Ours alone: in it an issue has a name that outlives the address of its page (RFC 9562, 5.5)."""
 _NEWEST_FIRST = (col(IssueRow.date).desc(), col(IssueRow.id).desc())
 _POSITION = col(IssuePieceRow.position)
+_PUBLIC = and_(col(IssueRow.state) == FROZEN, col(IssueRow.kind) == EVERY)
+"""What everyone may read. A round-up only repeats what came out before, and differs from reader to reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +476,8 @@ def correct(session: Session, number: int, piece_id: int, note: str, withdrawn: 
     row = row_of(session, number)
     if row.state != FROZEN:
         raise IssueError(f"issue {number} is {row.state} and not public; a draft is changed by `issues drop`")
+    if row.kind != EVERY:
+        raise IssueError(f"issue {number} is a round-up; correct the piece in the issue that it came out in")
     if session.get(IssuePieceRow, (number, piece_id)) is None:
         raise IssueError(
             f"piece {piece_id} is not in issue {number}; `newsletter issues show {number}` lists its pieces"
@@ -317,7 +500,7 @@ def _is_withdrawn(session: Session, number: int, piece_id: int) -> bool:
 def public(session: Session, number: int) -> PublicIssue | None:
     """An issue as everyone may read it; None for a draft, a rejected one, and an unknown number."""
     row = session.get(IssueRow, number)
-    if row is None or row.state != FROZEN or row.frozen_at is None:
+    if row is None or row.state != FROZEN or row.kind != EVERY or row.frozen_at is None:
         return None
     name = uuid.uuid5(_FEED_NAMES, f"{row.id} {row.input_hash}").urn
     whole = PublicIssue(load(session, number), name, row.frozen_at, tuple(_said(session, number)))
@@ -344,7 +527,7 @@ def mentions(session: Session) -> Iterator[Mention]:
     rows = session.connection().execute(
         sqlalchemy.select(col(IssueRow.id), col(IssueRow.title), col(IssueRow.frozen_at), last.c.at)
         .outerjoin(last, last.c.issue_id == col(IssueRow.id))
-        .where(col(IssueRow.state) == FROZEN)
+        .where(_PUBLIC)
         .order_by(*_NEWEST_FIRST)
     )
     for number, title, frozen_at, corrected_at in rows:
@@ -411,7 +594,7 @@ def _listing(words: Sequence[str], topic: str) -> sqlalchemy.Select[Any]:
         .join(IssuePieceRow, col(IssuePieceRow.issue_id) == col(IssueRow.id))
         .join(PieceRow, col(PieceRow.id) == col(IssuePieceRow.piece_id))
         .join(SummaryRow, col(SummaryRow.id) == col(IssuePieceRow.summary_id))
-        .where(col(IssueRow.state) == FROZEN, *map(_may_hold, words))
+        .where(_PUBLIC, *map(_may_hold, words))
         .where(*([_has_topic(topic)] if topic else []))
     )
 
@@ -470,7 +653,7 @@ def topic_counts(session: Session, since: dt.datetime) -> Counter[str]:
     found = session.exec(
         select(IssuePieceRow.topics)
         .join(IssueRow, col(IssueRow.id) == col(IssuePieceRow.issue_id))
-        .where(IssueRow.state == FROZEN, col(IssueRow.frozen_at) >= since, ~gone.exists())
+        .where(_PUBLIC, col(IssueRow.frozen_at) >= since, ~gone.exists())
     )
     return Counter(topic for topics in found for topic in topics)
 

@@ -9,16 +9,18 @@ No stage knows whether it runs for a dry run: `build` stores pieces and summarie
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 import subscribers
-from newsletter import deliveries, editions, issues, messages, pieces, selection, triage
+from newsletter import deliveries, editions, intake, issues, messages, pieces, roundups, selection, slots, triage
 from newsletter.config import Config
 from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
@@ -26,14 +28,23 @@ from newsletter.intake import Intake, SourceReport
 from newsletter.issues import Draft, IssueError
 from newsletter.messages import Sender
 from newsletter.pieces import Candidate
+from newsletter.problems import TryLater
 from newsletter.providers import Provider
 from newsletter.rendering import Reader, RenderedEdition, Renderer
+from newsletter.slots import Slot
 from newsletter.store import Store
 from newsletter.summaries import Desk
 from newsletter.triage import Brief
 from newsletter.values import Appraisal, Edition, Issue, IssuePiece, Message, Selection
 from newsletter.writers import WritingError
-from subscribers import Frequency, Links, Purpose
+from subscribers import Frequency, Letter, Links, Purpose
+
+EDITIONS_AT_ONCE = 64
+"""Rendered editions that are kept at a time while an issue is handed over."""
+
+
+class NothingToRead(TryLater):
+    """There is nothing to choose from, and no source could be read: it may well be better later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +57,30 @@ class Press:
     renderer: Renderer
     tokens: Links
     frequencies: tuple[Frequency, ...] = (Frequency.EVERY,)
-    """How often this newsletter mails. A reader may choose no other: weekly and monthly come with the round-ups."""
+    """How often this newsletter mails. A reader may choose no other."""
 
     def today(self) -> dt.date:
         """The day it is for the newsletter."""
         return self.clocks.now().astimezone(ZoneInfo(self.config.newsletter.time_zone)).date()
 
 
+def frequencies(config: Config) -> tuple[Frequency, ...]:
+    """How often a newsletter of this configuration mails: every issue, and the round-ups that have a time."""
+    offered = config.timetable().kinds
+    return tuple(one for one in Frequency if one is Frequency.EVERY or one.value in offered)
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What `build` came to: a draft's number, or none and the reason. ``changed`` says that the draft was made anew."""
+    """What `build` came to: a draft's number, or none and the reason.
+
+    ``changed`` says that the draft was made anew, ``is_taken`` that the slot has its issue: someone else was faster.
+    """
 
     number: int | None
     reason: str = ""
     changed: bool = False
+    is_taken: bool = False
 
 
 def fetch(
@@ -69,52 +90,99 @@ def fetch(
     return intake.fetch(press.config.source_values(), press.clocks.now(), fresh_minutes=fresh_minutes, heard=heard)
 
 
-def build(press: Press, desk: Desk, *, wrote: Callable[[str], None] = lambda line: None, anew: bool = False) -> Built:
-    """Select, write and compose a draft for today, or keep the one there is when nothing that it was made from changed.
+def fetch_and_build(
+    press: Press,
+    reader: Intake,
+    desk: Desk,
+    *,
+    slot: str = "",
+    heard: Callable[[SourceReport], None] = lambda report: None,
+    wrote: Callable[[str], None] = lambda line: None,
+) -> Built:
+    """Ask the sources that were not asked lately, and `build`.
 
-    ``wrote`` hears of each summary. ``anew`` makes the draft again in any case.
+    Raises NothingToRead when nothing can be made and no source could be read.
     """
-    slot = press.today().isoformat()
+    reports = fetch(press, reader, heard, fresh_minutes=press.config.fetching.fresh_minutes)
+    built = build(press, desk, slot=slot, wrote=wrote)
+    if built.number is None and reports and all(report.status == intake.FAILED for report in reports):
+        raise NothingToRead(f"no issue: {built.reason}; none of {len(reports)} sources could be read")
+    return built
+
+
+def build(
+    press: Press,
+    desk: Desk,
+    *,
+    slot: str = "",
+    wrote: Callable[[str], None] = lambda line: None,
+    anew: bool = False,
+) -> Built:
+    """Select, write and compose the draft of a slot, or keep the one there is when nothing that it was made from
+    changed, or when the owner approved it.
+
+    Without ``slot``, a slot's key, it is today's. ``wrote`` hears of each summary. ``anew`` makes the draft again in
+    any case.
+    """
     with press.store.read() as session:
-        out = issues.in_slot(session, slot)
         number = issues.draft_number(session)
+        slot = slot or _todays(press, session, number)
+        out = issues.in_slot(session, slot)
         if out is not None and out.state != issues.DRAFT:
-            return Built(None, f"today's issue {out.id} is out already")
+            return Built(None, f"today's issue {out.id} is out already", is_taken=True)
         rulings = issues.rulings(session, number) if number else {}
         found = _candidates(press, session)
-        current = input_hash(press, desk, found, rulings)
-        if number and not anew and issues.row_of(session, number).input_hash == current:
+        current = input_hash(press, desk, slot, found, rulings)
+        if number and not anew and _is_kept(session, number, slot, current):
             return Built(number)
     picked, entries = _choose_and_write(press, desk, found, rulings, wrote)
     if not picked.chosen:
         with press.store.write() as session:
             if number:
-                issues.reject(session, number)
+                issues.reject(session, number, press.clocks.now())
         return Built(None, picked.shortfall)
-    title = issues.title_for(press.config.newsletter.name, press.today())
-    draft = Draft(slot, press.today(), title, current, picked, entries)
-    with press.store.write() as session:
-        return Built(issues.save(session, draft, press.clocks.now(), number), changed=True)
+    day = slots.day_of(slot)
+    draft = Draft(slot, day, issues.title_for(press.config.newsletter.name, day), current, picked, entries)
+    return _save(press, draft, number)
+
+
+def _save(press: Press, draft: Draft, number: int | None) -> Built:
+    try:
+        with press.store.write() as session:
+            return Built(issues.save(session, draft, press.clocks.now(), number), changed=True)
+    except IntegrityError:
+        return Built(None, "another process has just made it", is_taken=True)
+
+
+def _todays(press: Press, session: Session, number: int | None) -> str:
+    """The slot of an issue that the owner makes by hand: that of today's draft, else the day's first."""
+    today = press.today().isoformat()
+    kept = issues.row_of(session, number).slot if number else None
+    return kept if kept and kept.startswith(today) else today
+
+
+def _is_kept(session: Session, number: int, slot: str, current: str) -> bool:
+    row = issues.row_of(session, number)
+    return row.slot == slot and (row.input_hash == current or issues.is_approved(session, number))
 
 
 def is_current(press: Press, desk: Desk, number: int) -> bool:
     """Whether a draft still is what `build` would make now."""
     with press.store.read() as session:
-        found = _candidates(press, session)
-        return issues.row_of(session, number).input_hash == input_hash(
-            press, desk, found, issues.rulings(session, number)
-        )
+        slot, found = _todays(press, session, number), _candidates(press, session)
+        current = input_hash(press, desk, slot, found, issues.rulings(session, number))
+        return _is_kept(session, number, slot, current)
 
 
 def _candidates(press: Press, session: Session) -> list[Candidate]:
     return pieces.candidates(session, press.clocks.now(), press.config.selection.max_age_days)
 
 
-def input_hash(press: Press, desk: Desk, found: list[Candidate], rulings: dict[int, str]) -> str:
-    """Names all that a draft is made from: the day, candidates, rulings, configuration and writer."""
+def input_hash(press: Press, desk: Desk, slot: str, found: list[Candidate], rulings: dict[int, str]) -> str:
+    """Names all that a draft is made from: the slot, candidates, rulings, configuration and writer."""
     config = press.config
     inputs = {
-        "day": press.today().isoformat(),
+        "slot": slot,
         "candidates": [[c.piece.id, c.piece.words, list(c.also_in)] for c in found],
         "rulings": sorted(rulings.items()),
         "newsletter": config.newsletter.model_dump(),
@@ -185,13 +253,92 @@ def assignments(press: Press, session: Session, issue: Issue) -> dict[str, Assig
 
 
 def freeze(press: Press, number: int) -> None:
-    """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing."""
-    now = press.clocks.now()
+    """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing.
+
+    Readers who just changed to every issue get the best of what they would miss, too.
+    """
+    now, most = press.clocks.now(), press.config.schedule.roundup_pieces
     with press.store.write() as session:
         issue = issues.load(session, number)
-        groups = assignments(press, session, issue)
+        plan = roundups.catch_up(session, issue, now=now, most=most, known_topics=_topics(press))
         issues.publish(session, number, now)
-        deliveries.plan(session, number, groups, frequency=Frequency.EVERY, due_at=now, now=now)
+        _plan(session, issue, plan, now)
+
+
+def round_up(press: Press, slot: Slot) -> Built:
+    """Make the round-up of a slot and write its whole audience: one transaction, all or nothing.
+
+    It needs no draft: all of it came out before. Without anything in its period, or without readers, there is none, and
+    the reason is kept.
+    """
+    try:
+        with press.store.write() as session:
+            if issues.in_slot(session, slot.key) or issues.empty_slot(session, slot.key):
+                return Built(None, "another process has just made it", is_taken=True)
+            reason = _nothing_to_round_up(press, session, slot)
+            if reason:
+                issues.leave_empty(session, slot.key, slot.kind, reason, press.clocks.now())
+                return Built(None, reason)
+            return Built(_round_up(press, session, slot), changed=True)
+    except IntegrityError:
+        return Built(None, "another process has just made it", is_taken=True)
+
+
+def _nothing_to_round_up(press: Press, session: Session, slot: Slot) -> str:
+    now = press.clocks.now()
+    if not subscribers.groups(session, now, Frequency(slot.kind)):
+        return f"nobody reads {slot.kind}"
+    # Who just changed the frequency may be behind with more than the period.
+    return "" if issues.published_since(session, now - roundups.LOOK_BACK) else "nothing came out"
+
+
+def _round_up(press: Press, session: Session, slot: Slot) -> int:
+    config, now = press.config, press.clocks.now()
+    before = config.timetable().before(slot)
+    day, moment = (before.day, before.at) if before else (slot.day, slot.at)
+    title = issues.round_up_title(config.newsletter.name, slot.kind, day, slot.day)
+    after = max(issues.last_decided(session, slot.kind) or moment, now - roundups.LOOK_BACK)
+    number = issues.add_round_up(session, slot, title, now)
+    issue = issues.load(session, number)
+    most = config.schedule.roundup_pieces
+    plan = roundups.round_up(session, issue, after=after, now=now, most=most, known_topics=_topics(press))
+    _plan(session, issue, plan, now)
+    return number
+
+
+def _plan(session: Session, issue: Issue, plan: roundups.Plan, now: dt.datetime) -> None:
+    frequency = Frequency(issue.kind)
+    deliveries.plan(session, issue.number, plan.groups, frequency=frequency, due_at=now, now=now, group_of=plan.group)
+    roundups.done(session)
+
+
+def _topics(press: Press) -> Sequence[str]:
+    return [topic.key for topic in press.config.topics]
+
+
+def ask_approval(press: Press, number: int, approve_by: dt.datetime) -> bool:
+    """Ask the owner to approve a draft, once for the draft as it is: by a letter, when their address is configured.
+
+    Returns whether they were not asked before. Past ``approve_by``, `issues.cancel_unapproved` cancels it.
+    """
+    owner = press.config.newsletter.owner_address
+    with press.store.write() as session:
+        asked = issues.ask_approval(session, number, approve_by)
+        if asked and owner:
+            values = _approval_values(press, issues.load(session, number), approve_by)
+            subscribers.post_letter(session, Letter("approval", owner, values), now=press.clocks.now())
+        return asked
+
+
+def _approval_values(press: Press, issue: Issue, approve_by: dt.datetime) -> dict[str, str]:
+    """What the letter to the owner says: the whole text of the issue, and the command."""
+    rendered = press.renderer.edition(Edition(issue, issue.pieces))
+    return {
+        "title": issue.title,
+        "digest": rendered.text_form.fill(dict.fromkeys(rendered.text_form.gaps, "")),
+        "command": f"newsletter issues approve {issue.number}",
+        "until": press.config.timetable().at(approve_by),
+    }
 
 
 def send(
@@ -204,12 +351,16 @@ def send(
     with press.store.read() as session:
         issue = issues.load(session, number)
         edition_pieces = deliveries.editions_of(session, number)
+        entries = entries_of(session, issue, edition_pieces.values())
     if issue.state != issues.FROZEN:
         raise IssueError(f"issue {number} is {issue.state}, and only a frozen issue is handed over")
-    rendered = {key: press.renderer.edition(edition_of(issue, numbers)) for key, numbers in edition_pieces.items()}
+
+    @functools.lru_cache(EDITIONS_AT_ONCE)
+    def rendered(key: int) -> RenderedEdition:
+        return press.renderer.edition(edition_of(issue, edition_pieces[key], entries))
 
     def addressed(claimed: Claimed) -> Message:
-        return address(press, issue, rendered[claimed.edition_id], claimed)
+        return address(press, issue, rendered(claimed.edition_id), claimed)
 
     deliveries.send(
         press.store, number, provider, addressed, press.clocks, chunk=press.config.delivery.chunk, progress=progress
@@ -218,10 +369,16 @@ def send(
         return deliveries.counts(session, number)
 
 
-def edition_of(issue: Issue, numbers: tuple[int, ...]) -> Edition:
-    """The edition of an issue with the pieces of these numbers."""
-    by_number = {entry.piece.id: entry for entry in issue.pieces}
-    return Edition(issue, tuple(by_number[number] for number in numbers))
+def entries_of(session: Session, issue: Issue, editions: Iterable[tuple[int, ...]]) -> dict[int, IssuePiece]:
+    """All pieces of an issue's editions by number: its own, and those that came out before."""
+    own = {entry.piece.id: entry for entry in issue.pieces}
+    others = {number for numbers in editions for number in numbers} - own.keys()
+    return own | (issues.published(session, others) if others else {})
+
+
+def edition_of(issue: Issue, numbers: tuple[int, ...], entries: Mapping[int, IssuePiece]) -> Edition:
+    """The edition of an issue with the pieces of these numbers, all among ``entries``."""
+    return Edition(issue, tuple(entries[number] for number in numbers))
 
 
 def sender(config: Config) -> Sender:
@@ -246,7 +403,7 @@ def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Clai
         address=claimed.address,
         unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
-        because=editions.because(claimed.follows, names),
+        because=editions.because(claimed.follows, names, issue.kind),
         feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, issue.number)}",
     )
     return messages.compose(

@@ -20,7 +20,7 @@ from sqlmodel import Session, col, select
 import subscribers
 from newsletter import deliveries, editions, issues, messages, pipeline
 from newsletter.deliveries import Claimed
-from newsletter.editions import Assignment, Follows
+from newsletter.editions import Follows
 from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
 from newsletter.store.tables import AudienceGroupRow
@@ -109,7 +109,7 @@ def prepare(press: Press, session: Session, number: int) -> Preview:
     return Preview(
         issue=issue,
         selection=row.selection,
-        audience=subscribers.audience_counts(session, press.clocks.now()),
+        audience=subscribers.audience_counts(session, press.clocks.now(), Frequency(issue.kind)),
         editions=made,
         skipped=skipped,
         checks=tuple(checks(press, issue, made)),
@@ -125,19 +125,7 @@ def _names() -> list[str]:
 
 def _groups(press: Press, session: Session, issue: Issue) -> tuple[list[_Group], dict[str, int]]:
     """The editions with their readers, the one with most readers first; and how many readers get none, by reason."""
-    counted: dict[str, int] = {}
-    for audience in subscribers.groups(session, press.clocks.now()):
-        counted[audience.follows] = counted.get(audience.follows, 0) + audience.readers
-    assigned = pipeline.assignments(press, session, issue) if issue.state == DRAFT else _frozen(session, issue)
-    found: dict[str, _Group] = {}
-    skipped: dict[str, int] = {}
-    for follows, given in assigned.items():
-        readers = counted.get(follows, 0)
-        if given.edition is None:
-            skipped[given.reason] = skipped.get(given.reason, 0) + readers
-            continue
-        before = found.get(given.edition.key, _Group(given.edition, (), 0))
-        found[given.edition.key] = _Group(given.edition, (*before.follows, follows), before.readers + readers)
+    found, skipped = _drafted(press, session, issue) if issue.state == DRAFT else _frozen(session, issue)
     if not found:
         found["all"] = _Group(Edition(issue, issue.pieces), (), 0)
     return sorted(
@@ -145,15 +133,38 @@ def _groups(press: Press, session: Session, issue: Issue) -> tuple[list[_Group],
     ), skipped
 
 
-def _frozen(session: Session, issue: Issue) -> dict[str, Assignment]:
+def _drafted(press: Press, session: Session, issue: Issue) -> tuple[dict[str, _Group], dict[str, int]]:
+    """What a freeze would write now. (Who is behind since they changed to every issue gets more than is shown.)"""
+    counted: dict[str, int] = {}
+    for audience in subscribers.groups(session, press.clocks.now()):
+        counted[audience.follows] = counted.get(audience.follows, 0) + audience.readers
+    found: dict[str, _Group] = {}
+    skipped: dict[str, int] = {}
+    for follows, given in pipeline.assignments(press, session, issue).items():
+        readers = counted.get(follows, 0)
+        if given.edition is None:
+            skipped[given.reason] = skipped.get(given.reason, 0) + readers
+            continue
+        before = found.get(given.edition.key, _Group(given.edition, (), 0))
+        found[given.edition.key] = _Group(given.edition, (*before.follows, follows), before.readers + readers)
+    return found, skipped
+
+
+def _frozen(session: Session, issue: Issue) -> tuple[dict[str, _Group], dict[str, int]]:
+    """What the ledger holds."""
     numbers = deliveries.editions_of(session, issue.number)
-    rows = session.exec(select(AudienceGroupRow).where(AudienceGroupRow.issue_id == issue.number))
-    return {
-        row.follows: Assignment(
-            pipeline.edition_of(issue, numbers[row.edition_id]) if row.edition_id else None, row.reason
+    entries = pipeline.entries_of(session, issue, numbers.values())
+    readers = deliveries.readers_of_editions(session, issue.number)
+    who: dict[int, list[str]] = {}
+    for row in session.exec(select(AudienceGroupRow).where(AudienceGroupRow.issue_id == issue.number)):
+        who.setdefault(row.edition_id or 0, []).append(row.follows.partition(" ")[0])
+    found = {
+        str(key): _Group(
+            pipeline.edition_of(issue, pieces, entries), tuple(dict.fromkeys(who.get(key, ()))), readers.get(key, 0)
         )
-        for row in rows
+        for key, pieces in numbers.items()
     }
+    return found, deliveries.skips(session, issue.number)
 
 
 def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: str) -> EditionPreview:
@@ -188,7 +199,10 @@ def _reader(session: Session, press: Press, issue: Issue, group: _Group) -> Clai
     person = subscribers.Subscriber
     query = (
         select(person)
-        .where(col(person.follows).in_(group.follows), subscribers.in_audience(press.clocks.now(), Frequency.EVERY))
+        .where(
+            col(person.follows).in_(group.follows),
+            subscribers.in_audience(press.clocks.now(), Frequency(issue.kind)),
+        )
         .order_by(col(person.id))
     )
     who = session.exec(query).first()

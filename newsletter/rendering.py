@@ -56,6 +56,9 @@ LETTER_NAME_LENGTH = 100
 LETTER_VALUE_LENGTH = 300
 """Most characters of any other value that a letter says (an address has up to 254). URLs stand whole."""
 
+LETTER_BLOCK_LENGTH = 15_000
+"""Most characters of a text that stands in a letter line by line."""
+
 LIFTED = "takeaways"
 """The section that opens a piece, wherever the summary has it: a hurried reader takes it and moves on."""
 
@@ -238,7 +241,8 @@ class LetterWords:
     """What a kind of letter says, as patterns: ``{name}`` is the newsletter's, other names are those of values.
 
     ``button`` is the label of the one link that matters, the value ``url``; without it there is no such link.
-    ``links`` are quieter links: the label by the name of the value that holds the URL. ``after`` closes.
+    ``links`` are quieter links: the label by the name of the value that holds the URL. ``block`` names a value of many
+    lines that stands as it is. ``after`` closes.
     """
 
     subject: str
@@ -246,6 +250,7 @@ class LetterWords:
     paragraphs: tuple[str, ...]
     button: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
+    block: str = ""
     after: str = ""
 
     @property
@@ -258,7 +263,8 @@ class LetterWords:
         """The names of all values without which the letter cannot be written."""
         said = (self.subject, self.heading, *self.paragraphs, self.button, *self.links.values(), self.after)
         names = (name for text in said for _, name, _, _ in string.Formatter().parse(text) if name is not None)
-        return tuple(dict.fromkeys(("address", *self.urls, *(name for name in names if name != "name"))))
+        block = (self.block,) if self.block else ()
+        return tuple(dict.fromkeys(("address", *self.urls, *block, *(name for name in names if name != "name"))))
 
 
 class Phrases:
@@ -397,6 +403,7 @@ class LetterView:
     paragraphs: tuple[str, ...]
     button: LetterLink | None
     links: tuple[LetterLink, ...]
+    block: tuple[str, ...]
     after: str
     sent_to: str
 
@@ -638,7 +645,9 @@ class _Composer:
         )
 
     def _issue_link(self, edition: Edition) -> str:
-        return f"{self._base}/issues/{edition.issue.number}" if self._base else ""
+        """The issue's page; a round-up has none, and its pieces link to the pages of their own issues."""
+        has_page = self._base and not edition.issue.is_round_up
+        return f"{self._base}/issues/{edition.issue.number}" if has_page else ""
 
     def _piece(self, edition: Edition, number: int, entry: IssuePiece) -> PieceView:
         piece, say = entry.piece, self._say
@@ -648,7 +657,7 @@ class _Composer:
             place=place,
             title=one_line(piece.title) or one_line(piece.url),
             link=web_link(piece.url),
-            here=f"{link}#piece-{place}" if link and place else link,
+            here=self._here(entry) or (f"{link}#piece-{place}" if link and place else link),
             facts=self._facts(entry),
             topics=self._topics(entry.topics),
             minutes=say("minutes", entry.summary.minutes),
@@ -657,6 +666,11 @@ class _Composer:
             read=say("read_at", source=one_line(piece.source.name)),
             length=say("in_full", minutes_of(piece.words)) if piece.is_full_text else "",
         )
+
+    def _here(self, entry: IssuePiece) -> str:
+        """The place in its own issue of a piece that came out before; empty for others."""
+        number, place = entry.home or (0, 0)
+        return f"{self._base}/issues/{number}#piece-{place}" if number and self._base else ""
 
     def _facts(self, entry: IssuePiece) -> tuple[str, ...]:
         piece, say = entry.piece, self._say
@@ -765,10 +779,18 @@ def _letter(words: LetterWords, name: str, values: Mapping[str, str], say: Phras
         paragraphs=tuple(text.format_map(texts) for text in words.paragraphs),
         button=LetterLink(words.button.format_map(texts), _checked("url", values)) if words.button else None,
         links=links,
+        block=tuple(_block(values[words.block])) if words.block else (),
         after=words.after.format_map(texts),
         sent_to=say("letter_sent_to", address=texts["address"]),
     )
     return shortened(words.subject.format_map(texts), SUBJECT_LENGTH), view
+
+
+def _block(text: str) -> Iterator[str]:
+    """A text of many lines with its lines as they are, but for those that are too long."""
+    for line in shortened(_UNWANTED.sub("", text).strip("\n"), LETTER_BLOCK_LENGTH).splitlines():
+        fits = columns_of(line) <= COLUMNS or web_link(line)
+        yield from [line.rstrip()] if fits else wrap(line).splitlines()
 
 
 def _checked(key: str, values: Mapping[str, str]) -> str:

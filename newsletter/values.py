@@ -19,6 +19,9 @@ WORDS_PER_MINUTE = 200
 # Linear on any text: what cannot begin a word is passed over once, and never tried again (possessive).
 _WORD = re.compile(r"(?<!\S)(?:_|[^\w\s])*+\w")
 
+EVERY, WEEKLY, MONTHLY = "every", "weekly", "monthly"
+"""The kinds of issues: for readers of every issue, and the two round-ups. Readers' frequencies have the same names."""
+
 FULL_TEXT_WORDS = 250
 """Below this many words a text is no full text, wherever it came from."""
 
@@ -218,24 +221,38 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class IssuePiece:
-    """A piece in an issue with our summary of it."""
+    """A piece in an issue with our summary of it.
+
+    ``home`` is set where the piece came out earlier, as all in a round-up did: the number of that issue, and the
+    piece's place in it, from 1.
+    """
 
     piece: Piece
     summary: Summary
     topics: tuple[str, ...] = ()
     score: float = 0.0
     why: str = ""
+    home: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One dated digest. ``number`` is what the owner calls it; ``title`` carries the date."""
+    """One dated digest. ``number`` is what the owner calls it; ``title`` carries the date.
+
+    ``kind`` is `every`, or `weekly` or `monthly` for a round-up: it has no page, and no pieces but in its editions.
+    """
 
     number: int
     date: dt.date
     title: str
     pieces: tuple[IssuePiece, ...]
     state: str = "draft"
+    kind: str = EVERY
+
+    @property
+    def is_round_up(self) -> bool:
+        """Whether it gathers pieces of other issues, for readers who asked for fewer mails."""
+        return self.kind != EVERY
 
     @property
     def minutes(self) -> int:

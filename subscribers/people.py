@@ -362,7 +362,7 @@ def _insert(
         state_reason="not confirmed yet",
         created_at=now,
     )
-    preferences.set(session, subscriber, wishes)
+    preferences.set(session, subscriber, wishes, now=now)
     return subscriber
 
 

@@ -95,8 +95,10 @@ def get(subscriber: Subscriber) -> Preferences:
     )
 
 
-def set(session: Session, subscriber: Subscriber, preferences: Preferences) -> None:
-    """Store what a reader asked for."""
+def set(session: Session, subscriber: Subscriber, preferences: Preferences, *, now: dt.datetime) -> None:
+    """Store what a reader asked for, and when they changed the frequency: what they get next depends on it."""
+    if subscriber.id is not None and subscriber.frequency != preferences.frequency:
+        subscriber.frequency_since = now
     for column, value in columns(preferences).items():
         setattr(subscriber, column, value)
     session.add(subscriber)

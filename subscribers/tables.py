@@ -130,7 +130,8 @@ class Subscriber(SQLModel, table=True):
     ``address`` is what mail is sent to: local part as given, domain in ASCII. ``identity`` tells the same
     address again and is unique; ``identity_hash`` is its keyed hash, which suppressions are found by.
     ``confirmed_at`` is when the person became active for the first time, ``left_at`` when they last left.
-    ``follows`` is ``*`` or topic keys; an empty ``time_zone`` is the newsletter's.
+    ``follows`` is ``*`` or topic keys; an empty ``time_zone`` is the newsletter's. ``frequency_since`` is when
+    the frequency was changed last; empty for who never changed it.
 
     Ids are never used twice (``sqlite_autoincrement``): links in old mail name a reader by id.
     """
@@ -157,6 +158,7 @@ class Subscriber(SQLModel, table=True):
     left_at: dt.datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
     follows: str = Field(default="*", sa_column=Column(Text, nullable=False))
     frequency: str = Field(default=Frequency.EVERY.value, sa_column=Column(String(16), nullable=False))
+    frequency_since: dt.datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
     format: str = Field(default=Format.HTML.value, sa_column=Column(String(8), nullable=False))
     paused_until: dt.datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
     time_zone: str = Field(default="", sa_column=Column(String(64), nullable=False))

@@ -22,6 +22,7 @@ PACKAGES = ("newsletter", "subscribers")
 VENDORS = {
     "alembic": "newsletter.store",
     "anthropic": "newsletter.claude",
+    "cronsim": "newsletter.slots",
     "email_validator": "subscribers.addresses",
     "feedparser": "newsletter.sources.feed",
     "httpcore": "newsletter.fetching",
@@ -73,7 +74,7 @@ def third_party(path: Path) -> set[str]:
 
 def tracked_texts() -> Iterator[Path]:
     """Every text file that the project is made of."""
-    folders = (*PACKAGES, "tests", "templates", "scripts", ".ci", "docs")
+    folders = (*PACKAGES, "tests", "templates", "scripts", ".ci", "docs", "deploy")
     yield from (path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".txt"} and path.is_file())
     for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".png", ".jpg", ".gif"}:

@@ -158,5 +158,8 @@ def test_an_sdist_holds_what_its_own_scripts_need(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
         demo = next(member for member in archive.getmembers() if member.name.endswith("/scripts/demo"))
-    assert files_below("scripts") | files_below("tests") | {"constraints.txt", "pyproject.toml"} <= names
+    assert (
+        files_below("scripts") | files_below("tests") | files_below("deploy") | {"constraints.txt", "pyproject.toml"}
+        <= names
+    )
     assert demo.mode & 0o111

@@ -60,7 +60,8 @@ def _left_out(console: Console, preview: Preview) -> None:
 
 def _audience(console: Console, preview: Preview) -> None:
     people = preview.audience.get("audience", 0)
-    console.row("Audience", f"{people:,} {'reader' if people == 1 else 'readers'} of every issue")
+    what = "every issue" if not preview.issue.is_round_up else f"the {preview.issue.kind} round-up"
+    console.row("Audience", f"{people:,} {'reader' if people == 1 else 'readers'} of {what}")
     for reason, count in preview.audience.items():
         if reason != "audience":
             console.row("", f"{count:,} not mailed: {reason}")

@@ -94,7 +94,7 @@ class Workshop:
 
     def press(self, store: Store) -> Press:
         """The parts that every stage shares."""
-        from newsletter.pipeline import Press
+        from newsletter.pipeline import Press, frequencies
         from newsletter.rendering import Masthead, Renderer
 
         config = self.config
@@ -107,7 +107,7 @@ class Workshop:
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )
-        return Press(config, store, self.clocks, Renderer(masthead), self._tokens())
+        return Press(config, store, self.clocks, Renderer(masthead), self._tokens(), frequencies(config))
 
     def _tokens(self) -> Tokens:
         """What signs the links. Raises ConfigError for a key that could be guessed."""

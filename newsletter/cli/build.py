@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from newsletter.cli._console import Console
-from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._exits import Exit
 from newsletter.cli._workshop import Workshop
 from newsletter.cli.fetch import tell
 
@@ -48,22 +48,20 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
 def make(workshop: Workshop, store: Store, press: Press, desk: Desk, *, may_fetch: bool = True) -> Built:
     """Ask the sources that were not asked lately, and build.
 
-    Raises Stop with 75 when there is nothing to choose from and no source could be read.
+    Raises NothingToRead when there is nothing to choose from and no source could be read.
     """
-    from newsletter import intake, pipeline
+    from newsletter import pipeline
 
-    reports: list[SourceReport] = []
-    if may_fetch:
-        with workshop.intake(store) as reader:
-            fresh = workshop.config.fetching.fresh_minutes
-            reports = pipeline.fetch(press, reader, partial(_tell_news, workshop.console), fresh_minutes=fresh)
-    built = pipeline.build(press, desk, wrote=lambda title: workshop.console.detail(f"wrote: {title}"))
-    if built.number is None and reports and all(report.status == intake.FAILED for report in reports):
-        raise Stop(Exit.TRY_LATER, f"no issue: {built.reason}; none of {len(reports)} sources could be read")
-    return built
+    def wrote(title: str) -> None:
+        workshop.console.detail(f"wrote: {title}")
+
+    if not may_fetch:
+        return pipeline.build(press, desk, wrote=wrote)
+    with workshop.intake(store) as reader:
+        return pipeline.fetch_and_build(press, reader, desk, heard=partial(tell_news, workshop.console), wrote=wrote)
 
 
-def _tell_news(console: Console, report: SourceReport) -> None:
+def tell_news(console: Console, report: SourceReport) -> None:
     """Say of a source what is worth a line here: its new pieces, or its problem."""
     if report.new or report.problem:
         tell(console, report)

@@ -1,8 +1,9 @@
-"""`newsletter issues`: list and show issues, change or reject a draft, correct what is out."""
+"""`newsletter issues`: list and show issues, change, approve or reject a draft, correct what is out."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from newsletter.cli._console import Console
@@ -29,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         rule = actions.add_parser(name, help=line, parents=[everywhere()])
         rule.add_argument("issue", type=int, metavar="N")
         rule.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show --why` prints it")
-    for name, line in (("rebuild", "choose and write a draft again"), ("reject", "throw a draft away")):
+    for name, line in (
+        ("approve", "let `newsletter run` send a draft as it is now"),
+        ("rebuild", "choose and write a draft again"),
+        ("reject", "throw a draft away"),
+    ):
         actions.add_parser(name, help=line, parents=[everywhere()]).add_argument("issue", type=int, metavar="N")
     correct = actions.add_parser("correct", help="say on a public issue's page what was wrong", parents=[everywhere()])
     correct.add_argument("issue", type=int, metavar="N")
@@ -56,6 +61,7 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
                 {
                     "issue": row.id,
                     "date": row.date.isoformat(),
+                    "kind": row.kind,
                     "state": row.state,
                     "title": row.title,
                     "deliveries": counts,
@@ -75,12 +81,15 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
 
 def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
     import subscribers
-    from newsletter import issues
+    from newsletter import deliveries, issues, pipeline
 
     console = workshop.console
     with store.read() as session:
         row, issue = issues.row_of(session, arguments.issue), issues.load(session, arguments.issue)
         rulings = issues.rulings(session, arguments.issue)
+        if issue.is_round_up:
+            editions = deliveries.editions_of(session, issue.number)
+            issue = replace(issue, pieces=tuple(pipeline.entries_of(session, issue, editions.values()).values()))
         votes = subscribers.votes(session, [entry.piece.id for entry in issue.pieces])
     console.say(f"Issue {issue.number} ({issue.state}): {issue.title}")
     for number, entry in enumerate(issue.pieces, 1):
@@ -148,11 +157,22 @@ def _rebuild(arguments: argparse.Namespace, workshop: Workshop, store: Store) ->
     return Exit.DONE
 
 
+def _approve(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import issues
+
+    with store.write() as session:
+        issues.approve(session, arguments.issue, workshop.clocks.now())
+        title = issues.row_of(session, arguments.issue).title
+    workshop.console.say(f"Issue {arguments.issue} ({title}) is approved as it is now; changed, it needs that again.")
+    workshop.console.finish({"issue": arguments.issue, "title": title, "approved": True})
+    return Exit.DONE
+
+
 def _reject(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
     from newsletter import issues
 
     with store.write() as session:
-        issues.reject(session, arguments.issue)
+        issues.reject(session, arguments.issue, workshop.clocks.now())
     workshop.console.say(f"Issue {arguments.issue} is rejected; its pieces are free for the next one.")
     workshop.console.finish({"issue": arguments.issue, "state": issues.REJECTED})
     return Exit.DONE
@@ -178,6 +198,7 @@ _ACTIONS = {
     "show": _show,
     "drop": _rule,
     "pin": _rule,
+    "approve": _approve,
     "rebuild": _rebuild,
     "reject": _reject,
     "correct": _correct,

@@ -81,6 +81,8 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
         if number is None:
             return _no_issue(workshop, reason)
         readers, title, frozen = _audience(press, number)
+        if arguments.yes and not frozen:
+            _refuse_unapproved(press, number)
         if not arguments.yes:
             people = f"{readers:,} {'person' if readers == 1 else 'people'}"
             _ask(workshop, f"{'Go on sending' if frozen else 'Send'} {title!r} to {people}?")
@@ -141,6 +143,15 @@ def _audience(press: Press, number: int) -> tuple[int, str, bool]:
         given = pipeline.assignments(press, session, issue)
         groups = subscribers.groups(session, press.clocks.now())
         return sum(group.readers for group in groups if given[group.follows].edition), issue.title, False
+
+
+def _refuse_unapproved(press: Press, number: int) -> None:
+    """Where approval is required, only an answer on the terminal or the approval itself lets a draft out."""
+    from newsletter import issues
+
+    with press.store.read() as session:
+        if press.config.schedule.approval == "required" and not issues.is_approved(session, number):
+            raise Stop(Exit.GATE, f"issue {number} is not approved; `newsletter issues approve {number}` does that")
 
 
 def _ask(workshop: Workshop, question: str) -> None:

@@ -100,14 +100,18 @@ class AnswerRow(SQLModel, table=True):
 class IssueRow(SQLModel, table=True):
     """An issue: a draft until its audience is frozen.
 
-    ``slot`` is the time for which it was made (the date, for one that the owner makes by hand); a slot has one issue.
-    A draft that is rejected gives its slot up. ``input_hash`` names all that the draft was made from.
+    ``slot`` is the key of the slot for which it was made (the date, for one that the owner makes by hand); a slot has
+    one issue. A draft that is rejected gives its slot up. ``input_hash`` names all that the draft was made from.
+
+    ``kind`` is `every`, or the frequency of a round-up's readers. A round-up is frozen from the start and has no
+    pieces of its own: its editions hold pieces of other issues.
     """
 
     __tablename__ = "issue"
 
     id: int | None = Field(default=None, primary_key=True)
     slot: str | None = Field(default=None, unique=True)
+    kind: str = "every"
     date: dt.date
     title: str
     state: str = Field(index=True)
@@ -164,8 +168,36 @@ class CorrectionRow(SQLModel, table=True):
     note: str = Field(default="", sa_type=Text)
 
 
+class EmptySlotRow(SQLModel, table=True):
+    """A slot that no issue came of, and why: it is not tried again by itself."""
+
+    __tablename__ = "empty_slot"
+
+    key: str = Field(primary_key=True)
+    kind: str
+    decided_at: dt.datetime = Field(sa_type=UtcDateTime)
+    reason: str = Field(sa_type=Text)
+
+
+class ApprovalRow(SQLModel, table=True):
+    """That the owner was asked to approve a draft, or approved it: just the draft with this input hash.
+
+    ``approve_by`` is when an unapproved draft is cancelled; it is empty for an approval that nobody asked for.
+    """
+
+    __tablename__ = "approval"
+
+    issue_id: int = Field(foreign_key="issue.id", primary_key=True)
+    input_hash: str
+    approve_by: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    approved_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class EditionRow(SQLModel, table=True):
-    """One edition of a frozen issue: which pieces, in which order."""
+    """One edition of a frozen issue: which pieces, in which order.
+
+    Pieces of an earlier issue may be among them: a round-up has no others, and who changes to every issue catches up.
+    """
 
     __tablename__ = "edition"
     __table_args__ = (UniqueConstraint("issue_id", "key"),)
@@ -179,7 +211,8 @@ class EditionRow(SQLModel, table=True):
 class AudienceGroupRow(SQLModel, table=True):
     """Readers of a frozen issue grouped by what they follow, and the edition that such a group gets.
 
-    ``follows`` is the subscriber column of that name. Without an edition the group is skipped, for ``reason``.
+    ``follows`` is the subscriber column of that name; where earlier issues matter, a blank and a word on them come
+    after it (`newsletter.roundups`). Without an edition the group is skipped, for ``reason``.
     """
 
     __tablename__ = "audience_group"

@@ -74,7 +74,7 @@ class PreferencesPage:
                 )
                 if isinstance(wishes, Problem):
                     return self._page(subscriber, topics, 422, problem=wishes, view=self._typed(subscriber, form))
-                preferences.set(session, subscriber, wishes)
+                preferences.set(session, subscriber, wishes, now=self._desk.now())
                 return self._page(subscriber, topics, saved=True)
         return self._answer(request)
 

@@ -115,7 +115,7 @@ class SubscribePage:
             if addition.outcome is Outcome.BARRED or addition.subscriber is None:
                 return
             if addition.subscriber.state == State.PENDING:
-                preferences.set(session, addition.subscriber, wishes)
+                preferences.set(session, addition.subscriber, wishes, now=desk.now())
             ask(session, desk, addition.subscriber)
         desk.post()
 

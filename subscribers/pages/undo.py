@@ -45,7 +45,7 @@ class UndoPage:
                 if asked is None:
                     return left(self._desk, session, subscriber, 422, NO_TOPIC)
                 people.undo(session, subscriber.id, now=self._desk.now())
-                preferences.set(session, subscriber, asked)
+                preferences.set(session, subscriber, asked, now=self._desk.now())
             return fewer.settled(self._desk, subscriber)
 
     def _subscriber(self, session: Session, request: Request) -> Subscriber | None:

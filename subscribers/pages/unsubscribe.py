@@ -57,7 +57,7 @@ class UnsubscribePage:
             wishes = fewer.lessened(preferences.get(subscriber), form, self._desk)
             if wishes is None:
                 return self._page(session, subscriber, 422, problem=NO_TOPIC)
-            preferences.set(session, subscriber, wishes)
+            preferences.set(session, subscriber, wishes, now=self._desk.now())
             return fewer.settled(self._desk, subscriber)
 
     def _shown(self, reader: int, status: int = 200) -> Response:

@@ -141,3 +141,13 @@ def test_every_key_has_a_description() -> None:
     described = {name: text for name, _, text in keys()}
     assert len(described) > 30
     assert not [name for name, text in described.items() if not text.endswith((".", "?", ":"))]
+
+
+@pytest.mark.parametrize("key", ["cron", "weekly", "monthly"])
+def test_a_schedule_that_names_no_time_is_refused_with_its_line(tmp_path: Path, key: str) -> None:
+    problem = _problem(tmp_path, f'[schedule]\n{key} = "0 7 * *"\n')
+    assert ":2: " in problem and "no cron expression" in problem
+
+
+def test_an_empty_schedule_has_no_slots(tmp_path: Path) -> None:
+    assert _load(tmp_path, '[schedule]\ncron = ""\n').config.timetable().kinds == ()

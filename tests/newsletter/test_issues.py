@@ -80,7 +80,7 @@ def test_a_slot_has_one_issue(store: Store) -> None:
 def test_a_rejected_draft_gives_its_slot_up(store: Store) -> None:
     number = _save(store, _draft(store, 1))
     with store.write() as session:
-        issues.reject(session, number)
+        issues.reject(session, number, DAY)
     assert _save(store, _draft(store, 1)) == number + 1
 
 
@@ -100,7 +100,7 @@ def test_only_a_draft_can_be_frozen_rejected_or_ruled_on(store: Store) -> None:
         issues.publish(session, number, DAY)
     for act in (
         lambda session: issues.publish(session, number, DAY),
-        lambda session: issues.reject(session, number),
+        lambda session: issues.reject(session, number, DAY),
         lambda session: issues.rule(session, number, 1, issues.DROP),
         lambda session: issues.save(session, replace(_draft(store, 2), slot="2026-06-01"), DAY, number),
     ):

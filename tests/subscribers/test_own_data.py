@@ -117,5 +117,5 @@ def test_every_table_that_names_a_person_is_read_or_said_to_be_of_no_one() -> No
 
 
 def test_a_wish_that_makes_new_preferences_shows_in_the_next_copy(session: Session, ann: Subscriber) -> None:
-    preferences.set(session, ann, Preferences(topics=None))
+    preferences.set(session, ann, Preferences(topics=None), now=NOW)
     assert copy(session, ann)["preferences"]["topics"] is None

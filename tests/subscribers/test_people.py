@@ -55,7 +55,7 @@ def test_confirming_twice_changes_nothing(session: Session) -> None:
 def test_confirming_ends_a_pause_from_before(session: Session) -> None:
     """Who comes back asked for mail now."""
     ann = added(session, "ann@example.com")
-    preferences.set(session, ann, Preferences(paused_until=LATER + dt.timedelta(days=80)))
+    preferences.set(session, ann, Preferences(paused_until=LATER + dt.timedelta(days=80)), now=NOW)
     people.unsubscribe(session, ann.id, now=NOW)
     people.confirm(session, ann.id, now=LATER, consent_text="Yes")
     assert (people.state_at(ann, LATER), ann.paused_until) == (State.ACTIVE, None)
@@ -63,7 +63,7 @@ def test_confirming_ends_a_pause_from_before(session: Session) -> None:
 
 def test_who_is_active_keeps_their_pause_when_they_press_an_old_confirmation(session: Session) -> None:
     ann = added(session, "ann@example.com")
-    preferences.set(session, ann, Preferences(paused_until=LATER))
+    preferences.set(session, ann, Preferences(paused_until=LATER), now=NOW)
     people.confirm(session, ann.id, now=NOW, consent_text="Yes")
     assert people.state_at(ann, NOW) is State.PAUSED
 
@@ -338,7 +338,7 @@ def test_pages_of_people_follow_each_other_without_gap_or_repetition(session: Se
 
 def test_at_a_moment_a_running_pause_is_a_state_of_its_own(session: Session) -> None:
     ann, bob = added(session, "ann@example.com"), added(session, "bob@example.com")
-    preferences.set(session, bob, Preferences(paused_until=LATER))
+    preferences.set(session, bob, Preferences(paused_until=LATER), now=NOW)
     assert people.page(session, state=State.ACTIVE) == [ann, bob]
     assert people.page(session, state=State.ACTIVE, now=NOW) == [ann]
     assert people.page(session, state=State.PAUSED, now=NOW) == [bob]
@@ -355,7 +355,7 @@ def test_what_stands_against_an_address_is_told_with_moment_and_note(session: Se
 
 def test_a_pause_ends_by_itself(session: Session) -> None:
     ann = added(session, "ann@example.com")
-    preferences.set(session, ann, Preferences(paused_until=LATER))
+    preferences.set(session, ann, Preferences(paused_until=LATER), now=NOW)
     assert people.state_at(ann, NOW) is State.PAUSED
     assert people.state_at(ann, LATER) is State.ACTIVE
     people.unsubscribe(session, ann.id, now=NOW)

@@ -74,10 +74,19 @@ def test_stored_preferences_come_back(session: Session) -> None:
         format=Format.TEXT,
         time_zone="Europe/Berlin",
     )
-    preferences.set(session, subscriber, wish)
+    preferences.set(session, subscriber, wish, now=NOW)
     session.expire_all()
     assert preferences.get(subscriber) == wish
     assert subscriber.follows == "safety,theory"
+
+
+def test_when_the_frequency_changed_is_kept_and_nothing_else_moves_it(session: Session) -> None:
+    subscriber = added(session, "ann@example.com", Preferences(frequency=Frequency.WEEKLY))
+    assert subscriber.frequency_since is None
+    preferences.set(session, subscriber, Preferences(frequency=Frequency.MONTHLY), now=NOW)
+    later = NOW + dt.timedelta(days=1)
+    preferences.set(session, subscriber, Preferences(frequency=Frequency.MONTHLY, format=Format.TEXT), now=later)
+    assert subscriber.frequency_since == NOW
 
 
 def test_a_pause_ends_in_the_next_year() -> None:

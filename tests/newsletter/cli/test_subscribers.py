@@ -60,7 +60,7 @@ def change(owner: Owner, address: str, preferences: subscribers.Preferences) -> 
     with store.write() as session:
         person = subscribers.find(session, address)
         assert person is not None
-        subscribers.set_preferences(session, person, preferences)
+        subscribers.set_preferences(session, person, preferences, now=DAY)
     store.close()
 
 

@@ -77,7 +77,7 @@ def test_an_issue_is_public_from_its_freeze_and_not_before(house: House, browser
 def test_a_rejected_draft_is_not_public(house: House, browser: Browser) -> None:
     number = house.write()
     with house.store.write() as session:
-        issues.reject(session, number)
+        issues.reject(session, number, DAY)
     browser.page(f"/issues/{number}", 404)
     assert str(number) not in browser.client.get("/sitemap.xml").text.split("/issues/")
 

@@ -1,0 +1,198 @@
+"""`newsletter run`: what is due goes out by itself, and a stop is a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+
+import subscribers
+from newsletter.store import open_store
+from subscribers import Frequency
+from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.feeds import Answer
+from tests.newsletter.makers import DAY
+
+AT = ("--now", DAY.isoformat())
+"""Seven in the morning, the time of the slot."""
+SCHEDULE = '[selection]\nmax_per_source = 5\n[schedule]\ncron = "0 7 * * *"\n'
+
+
+@pytest.fixture
+def reader(owner: Owner) -> Owner:
+    """An owner with one reader."""
+    assert owner("subscribers", "add", "ann@example.com", "--consent", "by phone", *AT).code == 0
+    return owner
+
+
+def mails(owner: Owner) -> list[str]:
+    """The subjects of what went out, in the order in which it did."""
+    files = sorted((owner.folder / "data" / "outbox").glob("*.eml"), key=lambda file: file.stat().st_mtime_ns)
+    return [str(message_from_bytes(file.read_bytes(), policy=policy.default)["Subject"]) for file in files]
+
+
+def test_once_makes_the_issue_of_the_slot_and_hands_it_over_and_then_nothing_more(reader: Owner) -> None:
+    run = reader("run", "--once", *AT)
+    assert run.code == 0, run.err
+    assert "issue 1 is out: AI Research Digest \N{EM DASH} 29 May 2026" in run.out
+    assert "issue 1: 1 accepted" in run.out
+    assert len(mails(reader)) == 1
+    again = reader("run", "--once", *AT)
+    assert (again.code, again.out) == (0, "") and len(mails(reader)) == 1
+
+
+def test_what_the_owner_sent_by_hand_is_the_days_issue(reader: Owner) -> None:
+    assert reader("send", "--yes", *AT).code == 0
+    assert reader("run", "--once", *AT).out == ""
+    assert len(mails(reader)) == 1
+
+
+def test_after_the_scheduled_issue_nothing_is_sent_by_hand_on_that_day(reader: Owner) -> None:
+    reader("run", "--once", *AT)
+    run = reader("send", "--yes", *AT)
+    assert run.out.splitlines()[-1] == "No issue: today's issue 1 is out already."
+
+
+def test_a_day_without_news_is_no_failure(reader: Owner) -> None:
+    reader.site.feed("/one.xml", [])
+    reader.site.feed("/one.xml", [reader.site.item(1)])
+    run = reader("run", "--once", *AT)
+    assert run.code == 0
+    assert "no issue of Fri 29 May 07:00 UTC: 1 of 1 candidates is worth sending" in run.out
+
+
+def test_once_without_a_source_that_answers_asks_to_be_tried_later(reader: Owner) -> None:
+    reader.site.answers["/one.xml"] = Answer(b"no", 500)
+    run = reader("run", "--once", "--json", *AT)
+    assert run.code == 75
+    assert run.json["failed"] == ["no issue: there is nothing new; none of 1 sources could be read"]
+    assert run.json["coming"] == ["next issue: Sat 30 May 07:00 UTC"]
+
+
+def test_a_clock_that_stands_is_refused_for_one_that_stays(reader: Owner) -> None:
+    assert reader("run", *AT).code == 2
+
+
+def test_with_approval_required_the_issue_waits_for_the_owner(reader: Owner) -> None:
+    reader.configure(
+        "/one.xml", extra=f'{SCHEDULE}approval = "required"\n[newsletter]\nowner_address = "me@example.com"'
+    )
+    run = reader("run", "--once", *AT)
+    assert "issue 1 waits for `newsletter issues approve 1`, until Fri 29 May 19:00 UTC" in run.out
+    assert mails(reader) == []
+    refused = reader("send", "--yes", *AT)
+    assert refused.code == 5 and "`newsletter issues approve 1`" in refused.err
+    reader("run", "--once", *AT)
+    assert [subject.partition("?")[0] for subject in mails(reader)] == ["Send it"]
+    assert reader("issues", "approve", "1", *AT).code == 0
+    reader("run", "--once", *AT)
+    assert len(mails(reader)) == 2
+
+
+def test_an_approved_draft_goes_out_as_it_was_approved_whatever_came_since(reader: Owner) -> None:
+    reader.configure("/one.xml", extra=f'{SCHEDULE}approval = "required"')
+    reader("run", "--once", *AT)
+    titles = reader("issues", "show", "1", "--json").json["pieces"]
+    reader("issues", "approve", "1", *AT)
+    reader.site.feed("/one.xml", [reader.site.item(n) for n in range(1, 30)])
+    reader("fetch", *AT)
+    assert reader("build", "--json", *AT).json["changed"] is False
+    run = reader("run", "--once", *AT)
+    assert "issue 1 is out" in run.out
+    assert reader("issues", "show", "1", "--json").json["pieces"] == titles
+
+
+def test_a_draft_that_the_owner_changed_needs_the_approval_again(reader: Owner) -> None:
+    reader.configure("/one.xml", extra=f'{SCHEDULE}approval = "required"')
+    reader("run", "--once", *AT)
+    reader("issues", "approve", "1", *AT)
+    piece = reader("issues", "show", "1", "--json").json["pieces"][0]["piece"]
+    reader("issues", "drop", "1", str(piece), *AT)
+    assert "issue 1 waits for" in reader("run", "--once", *AT).out and mails(reader) == []
+
+
+def test_only_a_draft_can_be_approved(reader: Owner) -> None:
+    reader("send", "--yes", *AT)
+    run = reader("issues", "approve", "1", *AT)
+    assert run.code == 2 and "only a draft can be approved" in run.err
+
+
+def change_to_weekly(owner: Owner, address: str) -> None:
+    """What a reader's own page does."""
+    store = open_store(f"sqlite:///{owner.database}")
+    with store.write() as session:
+        person = subscribers.find(session, address)
+        assert person is not None
+        wishes = replace(subscribers.preferences_of(person), frequency=Frequency.WEEKLY)
+        subscribers.set_preferences(session, person, wishes, now=DAY)
+    store.close()
+
+
+def test_weekly_readers_get_a_round_up(reader: Owner) -> None:
+    reader.configure("/one.xml", extra=f'{SCHEDULE}weekly = "0 8 * * FRI"\n')
+    change_to_weekly(reader, "ann@example.com")
+    run = reader("run", "--once", "--now", "2026-05-29T08:00:00+00:00")
+    assert "issue 2 is out: AI Research Digest \N{EM DASH} Week of 23 to 29 May 2026" in run.out
+    (subject,) = mails(reader)
+    assert subject.endswith("Week of 23 to 29 May 2026")
+    listed = reader("issues", "list", "--json").json["issues"]
+    assert [(one["issue"], one["kind"]) for one in listed] == [(2, "weekly"), (1, "every")]
+    assert reader("preview", "2", "--no-open").code == 0
+    in_issue = {piece["piece"] for piece in reader("issues", "show", "1", "--json").json["pieces"]}
+    assert {piece["piece"] for piece in reader("issues", "show", "2", "--json").json["pieces"]} == in_issue
+
+
+@contextmanager
+def running(owner: Owner, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """`newsletter run` as a process of its own, once it has said what it waits for."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "newsletter", "run", *words, "--config", str(owner.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+        assert started.stdout is not None
+        started.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_it_waits_ends_it_with_0(reader: Owner, number: signal.Signals) -> None:
+    reader.configure("/one.xml", extra='[schedule]\ncron = "0 0 1 1 *"')
+    with running(reader) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("next issue: ")
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert process.stdout.read() == "Stopped.\n"
+
+
+@pytest.mark.slow
+def test_a_stop_while_a_source_keeps_it_waiting_ends_it_with_0_within_10_seconds(reader: Owner) -> None:
+    reader.site.answers["/slow.xml"] = Answer(b"x", seconds=30)
+    reader.configure("/slow.xml", extra='[schedule]\ncron = "* * * * *"')
+    file = reader.folder / "newsletter.toml"
+    file.write_text(file.read_text().replace("timeout_seconds = 2", "timeout_seconds = 60"))
+    with running(reader) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("next issue: ")
+        time.sleep(1)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(12) == 0
+        assert time.monotonic() - began < 10
