@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -151,6 +151,10 @@ class FetchingConfig(_Table):
         return value
 
 
+Hour = Annotated[int, Field(ge=0, le=23)]
+"""An hour of the day."""
+
+
 class DeliveryConfig(_Table):
     """Who carries the mail, and what it says of its sender."""
 
@@ -161,6 +165,19 @@ class DeliveryConfig(_Table):
     postal_address: str = Field("", description="Postal address in the footer, which the law of many places asks for.")
     outbox: str = Field("outbox", description="Folder of the files provider, below the data folder.")
     chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time.")
+    local_hour: Hour | Literal[""] = Field(
+        "", description="Hour (0-23) at which each reader gets an issue, in their own time zone; empty: at once."
+    )
+    window_hours: float = Field(
+        12.0, gt=0, le=168, description="What is later than this is not sent by itself: `send` asks, or takes --late."
+    )
+    in_doubt: Literal["hold", "resend"] = Field(
+        "hold",
+        description="What nobody knows to have arrived: `hold` for you to decide, or `resend` and perhaps mail twice.",
+    )
+    in_doubt_grace_hours: float = Field(
+        2.0, ge=0, le=168, description="How long `resend` waits for the provider's reports."
+    )
 
     @field_validator("from_address", "reply_to")
     @classmethod

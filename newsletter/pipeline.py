@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 
 import subscribers
-from newsletter import deliveries, editions, issues, messages, pieces, selection, triage
+from newsletter import deliveries, editions, issues, messages, pieces, selection, sending, triage
 from newsletter.config import Config
 from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
@@ -28,6 +28,7 @@ from newsletter.messages import Sender
 from newsletter.pieces import Candidate
 from newsletter.providers import Provider
 from newsletter.rendering import Reader, RenderedEdition, Renderer
+from newsletter.sending import Halt, Rules, witness_of
 from newsletter.store import Store
 from newsletter.summaries import Desk
 from newsletter.triage import Brief
@@ -188,32 +189,66 @@ def freeze(press: Press, number: int) -> None:
     """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing."""
     now = press.clocks.now()
     with press.store.write() as session:
+        witness_of(press.store).check(session)
         issue = issues.load(session, number)
         groups = assignments(press, session, issue)
         issues.publish(session, number, now)
-        deliveries.plan(session, number, groups, frequency=Frequency.EVERY, due_at=now, now=now)
+        due_in = hours(press, session, Frequency.EVERY)
+        deliveries.plan(session, number, groups, frequency=Frequency.EVERY, due_at=now, now=now, due_in=due_in)
+
+
+def hours(press: Press, session: Session, frequency: Frequency) -> dict[str, dt.datetime] | None:
+    """When the readers of each time zone are due for an issue that is frozen now; None: all at once."""
+    hour, now = press.config.delivery.local_hour, press.clocks.now()
+    if hour == "":
+        return None
+    ours = press.config.newsletter.time_zone
+    zones = deliveries.time_zones(session, frequency, now)
+    return {zone: deliveries.at_hour(hour, zone, ours, now) for zone in zones}
+
+
+def cancel(press: Press, number: int) -> int:
+    """Send no more of a frozen issue; its page and its pieces stay public. Returns how many readers lose it."""
+    with press.store.write() as session:
+        return deliveries.cancel(session, number, press.clocks.real())
+
+
+def window_start(press: Press) -> dt.datetime:
+    """What was due before this is too late to go by itself."""
+    return press.clocks.now() - dt.timedelta(hours=press.config.delivery.window_hours)
 
 
 def send(
-    press: Press, number: int, provider: Provider, progress: Callable[[int], None] = lambda handed: None
+    press: Press,
+    number: int,
+    provider: Provider,
+    progress: Callable[[int], None] = lambda handed: None,
+    *,
+    late: bool = False,
+    halt: Halt | None = None,
 ) -> dict[str, int]:
     """Hand over what is due of a frozen issue. Returns how many deliveries are in each state.
 
-    Raises NotAllowed when the provider does not accept us.
+    ``late`` takes what is older than the window too. Raises NotAllowed when the provider does not accept us, and
+    NotTrusted when the database is not the newest of its copies.
     """
     with press.store.read() as session:
         issue = issues.load(session, number)
         edition_pieces = deliveries.editions_of(session, number)
     if issue.state != issues.FROZEN:
         raise IssueError(f"issue {number} is {issue.state}, and only a frozen issue is handed over")
-    rendered = {key: press.renderer.edition(edition_of(issue, numbers)) for key, numbers in edition_pieces.items()}
+    rendered: dict[int, RenderedEdition] = {}
 
     def addressed(claimed: Claimed) -> Message:
-        return address(press, issue, rendered[claimed.edition_id], claimed)
+        key = claimed.edition_id
+        if key not in rendered:
+            rendered[key] = press.renderer.edition(edition_of(issue, edition_pieces[key]))
+        return address(press, issue, rendered[key], claimed)
 
-    deliveries.send(
-        press.store, number, provider, addressed, press.clocks, chunk=press.config.delivery.chunk, progress=progress
-    )
+    delivery = press.config.delivery
+    grace = dt.timedelta(hours=delivery.in_doubt_grace_hours) if delivery.in_doubt == "resend" else None
+    rules = Rules(delivery.chunk, None if late else window_start(press), grace)
+    sending.send(press.store, number, provider, addressed, press.clocks, rules=rules, halt=halt, progress=progress)
     with press.store.read() as session:
         return deliveries.counts(session, number)
 

@@ -13,10 +13,11 @@ import pytest
 from sqlmodel import Session, select
 
 import subscribers
-from newsletter import deliveries
+from newsletter import deliveries, sending
 from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater
+from newsletter.sending import Rules
 from newsletter.store import Store
 from newsletter.store.tables import DeliveryRow, IssueRow
 from newsletter.values import Edition, Message
@@ -94,7 +95,7 @@ def _counts(store: Store, number: int) -> dict[str, int]:
 
 
 def _send(store: Store, number: int, post: Post, clocks: Clocks = CLOCKS) -> dict[str, int]:
-    deliveries.send(store, number, post, _compose, clocks, chunk=3)
+    sending.send(store, number, post, _compose, clocks, rules=Rules(chunk=3))
     return _counts(store, number)
 
 
@@ -201,7 +202,7 @@ def test_a_claim_of_a_dead_process_is_planned_again_and_its_hand_over_is_in_doub
     number = _frozen(store)
     with store.write() as session:
         claimed = deliveries.claim(session, number, "dead", 3, DAY, DAY)
-        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", DAY)
+        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", CLOCKS)
     later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
     assert _send(store, number, Post(), later) == {"accepted": 4, "in_doubt": 1, "skipped": 2}
 
@@ -220,7 +221,7 @@ def test_an_error_while_composing_gives_the_claimed_rows_back(store: Store) -> N
         raise ValueError("cannot compose")
 
     with pytest.raises(ValueError, match="cannot compose"):
-        deliveries.send(store, number, Post(), broken, CLOCKS, chunk=3)
+        sending.send(store, number, Post(), broken, CLOCKS, rules=Rules(chunk=3))
     assert _counts(store, number) == {"planned": 5, "skipped": 2}
 
 
@@ -246,7 +247,7 @@ def test_a_process_that_is_gone_from_this_machine_is_not_waited_for(store: Store
     owner = f"{socket.gethostname()}/{ended.pid}/x"
     with store.write() as session:
         claimed = deliveries.claim(session, number, owner, 3, DAY, DAY)
-        deliveries.mark_handing(session, [claimed[0].id], owner, "post", DAY)
+        deliveries.mark_handing(session, [claimed[0].id], owner, "post", CLOCKS)
     assert _send(store, number, Post()) == {"accepted": 4, "in_doubt": 1, "skipped": 2}
 
 
@@ -259,7 +260,7 @@ def test_who_slept_longer_than_the_lease_hands_over_only_what_is_still_theirs(st
             _send(store, number, other, awake)
         return _compose(claimed)
 
-    deliveries.send(store, number, sleeper, sleep, CLOCKS, chunk=3)
+    sending.send(store, number, sleeper, sleep, CLOCKS, rules=Rules(chunk=3))
     assert sorted(sleeper.taken + other.taken) == [f"reader{n}@example.com" for n in range(5)]
     assert _counts(store, number) == {"accepted": 5, "skipped": 2}
 
@@ -287,6 +288,6 @@ def test_a_provider_that_repeats_safely_leaves_nothing_in_doubt(store: Store) ->
     number = _frozen(store)
     with store.write() as session:
         claimed = deliveries.claim(session, number, "dead", 3, DAY, DAY)
-        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", DAY)
+        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", CLOCKS)
     later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
     assert _send(store, number, Post(repeats_safely=True), later) == {"accepted": 5, "skipped": 2}
