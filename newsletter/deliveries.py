@@ -57,6 +57,7 @@ MOST_ATTEMPTS = 10
 LEFT = "left or paused after the freeze"
 _DELIVERY = SQLModel.metadata.tables["delivery"]
 """For statements in bulk: without what SQLModel does for objects in the session."""
+_NAMED = col(DeliveryRow.id).in_(bindparam("ids", expanding=True))
 
 
 class LedgerError(Misused):
@@ -412,11 +413,12 @@ def claim(
     query = _next(issue, now, since).limit(limit)
     while True:
         rows = session.execute(query).all()
-        mine = [row for row in rows if row.mailable]
-        _skip(session, [row.id for row in rows if not row.mailable], real_now)
-        _set(session, [row.id for row in mine], state=CLAIMED, claimed_by=owner, claimed_at=real_now)
+        mine = [_claimed(issue, *row) for *row, mailable in rows if mailable]
+        if len(mine) < len(rows):
+            _skip(session, [row.id for row in rows if not row.mailable], real_now)
+        _set(session, [claimed.id for claimed in mine], state=CLAIMED, claimed_by=owner, claimed_at=real_now)
         if mine or len(rows) < limit:
-            return [_claimed(issue, row) for row in mine]
+            return mine
 
 
 def _next(issue: int, now: dt.datetime, since: dt.datetime | None) -> Select[Any]:
@@ -452,20 +454,13 @@ def _skip(session: Session, ids: Sequence[int], real_now: dt.datetime) -> None:
 
 def _set(session: Session, ids: Sequence[int], **values: object) -> None:
     if ids:
-        session.execute(update(_DELIVERY).where(col(DeliveryRow.id).in_(ids)).values(**values))
+        session.execute(update(_DELIVERY).where(_NAMED).values(**values), {"ids": ids})
 
 
-def _claimed(issue: int, row: Any) -> Claimed:
-    return Claimed(
-        row.id,
-        issue,
-        row.subscriber_id,
-        row.edition_id or 0,
-        row.address,
-        row.name,
-        row.format == Format.TEXT,
-        _topics(row.follows),
-    )
+def _claimed(
+    issue: int, row: int, reader: int, edition: int, address: str, name: str, format_: str, follows: str
+) -> Claimed:
+    return Claimed(row, issue, reader, edition, address, name, format_ == Format.TEXT, _topics(follows))
 
 
 _topics = cache(subscribers.topics_of)
@@ -479,18 +474,19 @@ def mark_handing(session: Session, ids: Sequence[int], owner: str, provider: str
     in this transaction.
     """
     real_now = clocks.real()
-    ours = and_(col(DeliveryRow.id).in_(ids), col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == owner)
+    ours = and_(_NAMED, col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == owner)
     mailable = _exists(subscribers.mailable(clocks.now()))
     marked = session.execute(
         update(_DELIVERY)
         .where(ours, mailable)
         .values(state=HANDING, provider=provider, attempts=DeliveryRow.attempts + 1, claimed_at=real_now)
-        .returning(col(DeliveryRow.id), col(DeliveryRow.attempts))
+        .returning(col(DeliveryRow.id), col(DeliveryRow.attempts)),
+        {"ids": ids},
     )
-    leaving = {row.id: row.attempts for row in marked}
+    leaving = {row.id: row.attempts for row in marked.all()}
     if len(leaving) < len(ids):
         gone = update(_DELIVERY).where(ours, not_(mailable))
-        session.execute(gone.values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=real_now))
+        session.execute(gone.values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=real_now), {"ids": ids})
     return leaving
 
 
@@ -522,35 +518,63 @@ def mark(session: Session, issue: int, handed: Sequence[Handed], owner: str, clo
     if not handed:
         return
     sending, now = standing(session, issue), clocks.now()
-    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == owner)
-    statement = (
-        update(_DELIVERY)
-        .where(col(DeliveryRow.id) == bindparam("row"), or_(ours, col(DeliveryRow.state) == IN_DOUBT))
-        .values({"state": bindparam("new"), "claimed_by": "", "changed_at": clocks.real()})
-        .values({name: bindparam(f"new_{name}") for name in ("reason", "provider_ref", "attempts")})
-        .values(try_at=func.coalesce(bindparam("again"), col(DeliveryRow.try_at)))
-    )
-    session.connection().execute(statement, [_mark(one, now, _waiting(sending)) for one in handed])
+    waiting = _waiting(sending)
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for one in handed:
+        alike.setdefault(_mark(one, now, waiting), []).append(one.id)
+    statement, rows = _marking(owner, clocks.real()), session.connection()
+    few = list[dict[str, Any]]()
+    for values, ids in alike.items():
+        named = dict(zip(_MARKED, values, strict=True))
+        if len(ids) >= _MANY_ALIKE:
+            rows.execute(statement.where(_NAMED), {**named, "ids": ids})
+        else:
+            few += ({**named, "row": row} for row in ids)
+    if few:
+        rows.execute(statement.where(col(DeliveryRow.id) == bindparam("row")), few)
     if sending.held or sending.trouble:
         _clear_trouble(sending, handed)
 
 
-def _mark(handed: Handed, now: dt.datetime, waiting: str) -> dict[str, object]:
-    """The values of a row after its outcome; ``waiting`` is the state of what is to be tried again."""
-    row = {"row": handed.id, "new_reason": "", "new_provider_ref": "", "new_attempts": handed.attempts, "again": None}
+_MARKED = ("new_state", "new_reason", "new_ref", "new_attempts", "again")
+_MANY_ALIKE = 20
+"""So many rows with the same values are cheaper in a statement of their own."""
+
+
+def _marking(owner: str, real_now: dt.datetime) -> sqlalchemy.Update:
+    """Takes a hand-over of the owner's, or a doubt, to the values of `_MARKED`."""
+    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == owner)
+    return (
+        update(_DELIVERY)
+        .where(or_(ours, col(DeliveryRow.state) == IN_DOUBT))
+        .values(
+            state=bindparam("new_state"),
+            reason=bindparam("new_reason"),
+            provider_ref=bindparam("new_ref"),
+            attempts=bindparam("new_attempts"),
+            try_at=func.coalesce(bindparam("again", type_=UtcDateTime()), col(DeliveryRow.try_at)),
+            claimed_by="",
+            changed_at=real_now,
+        )
+    )
+
+
+def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
+    """The values of a row after its outcome, as in `_MARKED`; ``waiting`` is the state of what is tried again."""
+    tries = handed.attempts
     match handed.outcome:
         case None:
-            return row | {"new": waiting, "new_attempts": handed.attempts - 1}
+            return waiting, "", "", tries - 1, None
         case Accepted(ref=ref):
-            return row | {"new": ACCEPTED, "new_provider_ref": ref}
+            return ACCEPTED, "", ref, tries, None
         case Refused(why=why):
-            return row | {"new": FAILED, "new_reason": why}
-        case TryLater(why=why) if handed.attempts >= MOST_ATTEMPTS:
-            return row | {"new": FAILED, "new_reason": f"tried {handed.attempts} times: {why}"}
+            return FAILED, why, "", tries, None
+        case TryLater(why=why) if tries >= MOST_ATTEMPTS:
+            return FAILED, f"tried {tries} times: {why}", "", tries, None
         case TryLater(why=why, after=after):
-            return row | {"new": waiting, "new_reason": why, "again": now + wait_for(handed.attempts, after)}
+            return waiting, why, "", tries, now + wait_for(tries, after)
         case InDoubt(why=why):
-            return row | {"new": IN_DOUBT, "new_reason": why}
+            return IN_DOUBT, why, "", tries, None
 
 
 def _clear_trouble(sending: SendingRow, handed: Sequence[Handed]) -> None:

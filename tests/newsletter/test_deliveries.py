@@ -151,7 +151,8 @@ def test_later_means_planned_again_after_a_wait_and_then_sent(store: Store) -> N
 def test_later_for_ever_ends_as_failed(store: Store) -> None:
     number, post = _frozen(store, 1), Post(lambda m: TryLater(m.key, "busy"))
     for hour in range(deliveries.MOST_ATTEMPTS + 1):
-        _send(store, number, post, Clocks(now=lambda h=hour: DAY + dt.timedelta(hours=h), real=lambda: DAY))  # type: ignore[misc]
+        later = DAY + hour * deliveries.LONGEST_BACKOFF
+        _send(store, number, post, Clocks(now=lambda day=later: day, real=lambda: DAY))  # type: ignore[misc]
     assert _counts(store, number) == {"failed": 1, "skipped": 2}
     assert len(post.calls) == deliveries.MOST_ATTEMPTS
 
