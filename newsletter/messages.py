@@ -173,6 +173,11 @@ def to_bytes(message: Message) -> bytes:
     return ("".join(_field(name, value) for name, value in message.headers) + body).encode()
 
 
+def address_in(mailbox: str) -> str:
+    """The address of a mailbox as the headers of a message have it: `Name <address>`, or the address alone."""
+    return mailbox.rpartition(" <")[2].rstrip(">")
+
+
 def wire_address(address: str) -> str:
     """An address as mail carries it: the domain in ASCII, the part before the @ as it is. Raises BadHeader."""
     local, at, domain = address.rpartition("@")
@@ -250,8 +255,7 @@ def _field(name: str, value: str) -> str:
     if is_plain and len(name) + len(value) + 2 <= LINE_LENGTH and (name not in _MAILBOXES or "<" not in value):
         return f"{name}: {value}\r\n"
     if name in _MAILBOXES:
-        display, _, address = value.rpartition(" <")
-        wire = wire_address(address.rstrip(">"))
+        display, wire = value.rpartition(" <")[0], wire_address(address_in(value))
         return _folded(name, _mailbox(_phrase(display), wire) if display else wire)
     return _encoded_words(name, value) if name == "Subject" or not value.isascii() else _folded(name, value)
 
