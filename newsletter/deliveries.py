@@ -37,7 +37,7 @@ import subscribers
 from newsletter.editions import Assignment, Follows
 from newsletter.problems import Misused
 from newsletter.providers import Accepted, InDoubt, Outcome, Refused, TryLater
-from newsletter.store.tables import AudienceGroupRow, AudienceHourRow, DeliveryRow, EditionRow, LedgerRow, SendingRow
+from newsletter.store.tables import AudienceGroupRow, AudienceHourRow, DeliveryRow, EditionRow, SendingRow
 from subscribers import Format, Frequency, UtcDateTime
 
 PLANNED, CLAIMED, HANDING = "planned", "claimed", "handing"
@@ -495,10 +495,27 @@ def _exists(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return select(person.id).where(col(person.id) == col(DeliveryRow.subscriber_id), condition).exists()
 
 
-def count_hand_over(session: Session) -> LedgerRow:
-    """Give the next hand-over its number, and return the ledger's row with it."""
-    number = update(LedgerRow).values(handed=LedgerRow.handed + 1).returning(LedgerRow)
-    return session.scalars(number, execution_options={"populate_existing": True}).one()
+_LEDGER = SQLModel.metadata.tables["ledger"]
+
+
+def ledger(session: Session) -> tuple[str, int]:
+    """The ledger's name, and the number of its last hand-over: nobody else hands over before this transaction ends."""
+    name, handed = session.execute(sqlalchemy.select(_LEDGER.c.name, _LEDGER.c.handed).with_for_update()).one()
+    return name, handed
+
+
+def count_hand_over(session: Session) -> tuple[str, int]:
+    """Give the next hand-over its number. Returns the ledger's name and that number, as `ledger` does."""
+    counted = update(_LEDGER).values(handed=_LEDGER.c.handed + 1).returning(_LEDGER.c.name, _LEDGER.c.handed)
+    name, handed = session.execute(counted).one()
+    return name, handed
+
+
+def rename_ledger(session: Session, at_least: int) -> tuple[str, int]:
+    """Give the ledger a name that no other copy has, and a number that is not behind; returns both."""
+    name, handed = secrets.token_hex(8), max(ledger(session)[1], at_least)
+    session.execute(update(_LEDGER).values(name=name, handed=handed))
+    return name, handed
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,14 +527,15 @@ class Handed:
     outcome: Outcome | None
 
 
-def mark(session: Session, issue: int, handed: Sequence[Handed], owner: str, clocks: Clocks) -> None:
+def mark(session: Session, sending: SendingRow, handed: Sequence[Handed], owner: str, clocks: Clocks) -> None:
     """Record what became of deliveries that ``owner`` was handing over.
 
-    A delivery that another process took for a doubt meanwhile is resolved: now somebody knows.
+    ``sending`` is the `standing` of their issue. A delivery that another process took for a doubt meanwhile is
+    resolved: now somebody knows.
     """
     if not handed:
         return
-    sending, now = standing(session, issue), clocks.now()
+    now = clocks.now()
     waiting = _waiting(sending)
     alike: dict[tuple[Any, ...], list[int]] = {}
     for one in handed:

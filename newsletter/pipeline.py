@@ -24,11 +24,11 @@ from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
 from newsletter.intake import Intake, SourceReport
 from newsletter.issues import Draft, IssueError
-from newsletter.messages import Sender
+from newsletter.messages import Mould, Sender
 from newsletter.pieces import Candidate
 from newsletter.providers import Provider
-from newsletter.rendering import Reader, RenderedEdition, Renderer
-from newsletter.sending import Halt, Rules, witness_of
+from newsletter.rendering import Reader, Renderer
+from newsletter.sending import Halt, Rules, check_witness
 from newsletter.store import Store
 from newsletter.summaries import Desk
 from newsletter.triage import Brief
@@ -189,7 +189,7 @@ def freeze(press: Press, number: int) -> None:
     """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing."""
     now = press.clocks.now()
     with press.store.write() as session:
-        witness_of(press.store).check(session)
+        check_witness(press.store, session)
         issue = issues.load(session, number)
         groups = assignments(press, session, issue)
         issues.publish(session, number, now)
@@ -237,13 +237,13 @@ def send(
         edition_pieces = deliveries.editions_of(session, number)
     if issue.state != issues.FROZEN:
         raise IssueError(f"issue {number} is {issue.state}, and only a frozen issue is handed over")
-    rendered: dict[int, RenderedEdition] = {}
+    moulds: dict[int, Mould] = {}
 
     def addressed(claimed: Claimed) -> Message:
         key = claimed.edition_id
-        if key not in rendered:
-            rendered[key] = press.renderer.edition(edition_of(issue, edition_pieces[key]))
-        return address(press, issue, rendered[key], claimed)
+        if key not in moulds:
+            moulds[key] = mould(press, issue, edition_of(issue, edition_pieces[key]))
+        return address(press, moulds[key], claimed)
 
     delivery = press.config.delivery
     grace = dt.timedelta(hours=delivery.in_doubt_grace_hours) if delivery.in_doubt == "resend" else None
@@ -272,23 +272,20 @@ def sender(config: Config) -> Sender:
     )
 
 
-def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Claimed) -> Message:
+def mould(press: Press, issue: Issue, edition: Edition) -> Mould:
+    """An edition rendered, and what its readers share made once."""
+    return Mould(press.renderer.edition(edition), sender(press.config), issue.number)
+
+
+def address(press: Press, made: Mould, claimed: Claimed) -> Message:
     """An edition addressed to the reader of a claimed delivery."""
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
     names = {topic.key: topic.name for topic in config.topics}
     reader = Reader(
         address=claimed.address,
-        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
+        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names),
     )
-    return messages.compose(
-        rendered,
-        reader,
-        sender(config),
-        key=claimed.key,
-        issue=issue.number,
-        date=press.clocks.now(),
-        text_only=claimed.text_only,
-    )
+    return made.address(reader, key=claimed.key, date=press.clocks.now(), text_only=claimed.text_only)

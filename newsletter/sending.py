@@ -1,9 +1,9 @@
 """The sending of a frozen issue: claim, hand over once, record what became of it, until nothing is due or it must stop.
 
-The order is what keeps anybody from getting a mail twice. In one transaction the outcomes of the last call are
-recorded and the next deliveries become `handing`, so that at any moment only those of one call are in doubt; then the
-witness gets the number of the call; then bytes leave. A provider works in a thread of its own, so that one that hangs
-can be left behind.
+The order is what keeps anybody from getting a mail twice. One transaction records what was learned since the last one
+and makes the next deliveries `handing`, so that at any moment only those that the provider holds are in doubt; then the
+witness gets the number of the hand-over; then bytes leave. The provider works in a thread of its own, so that one that
+hangs can be left behind.
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from newsletter import deliveries
+from newsletter import deliveries, providers
 from newsletter.deliveries import GOING, Claimed, Clocks, Handed
-from newsletter.providers import InDoubt, NotAllowed, Outcome, Provider, TryLater
+from newsletter.providers import InDoubt, NotAllowed, Outcome, Provider, TryLater, Unreachable
 from newsletter.store import Store
 from newsletter.values import Message
 from newsletter.witness import Witness
 
 PATIENCE_SECONDS = 8.0
-"""How long a stop waits for the provider's answer."""
+"""How long a stop waits for the provider's answers."""
 MOST_BUSY_CALLS = 3
-"""After so many calls in a row of which nothing was taken the provider is left alone for a while."""
+"""A provider that says "not now" to as many messages in a row as so many calls take is left alone for a while."""
 WITNESS_FILE = "newsletter.witness"
 
 
 class Halt:
-    """Asks a sending to stop: nothing more is claimed, and what is in flight is given `PATIENCE_SECONDS` to end.
+    """Asks a sending to stop: nothing more leaves, and what is in flight is given `PATIENCE_SECONDS` to end.
 
     `ask` may be called from a signal handler; a second time it means at once.
     """
@@ -76,6 +77,24 @@ def witness_of(store: Store) -> Witness:
     return Witness(store.beside / WITNESS_FILE if store.beside else None, is_strict=False)
 
 
+def check_witness(store: Store, session: Session) -> None:
+    """Raise NotTrusted when the database is not the newest of its copies, so that nothing may be begun with it."""
+    witness_of(store).check(*deliveries.ledger(session))
+
+
+def trust(store: Store) -> list[int]:
+    """Go on with this database, whatever its witness saw. Returns the unfinished issues, which are paused.
+
+    They may have been handed over since: that is for the owner to know.
+    """
+    witness = witness_of(store)
+    with store.write() as session:
+        paused = deliveries.pause_unfinished(session)
+        name, handed = deliveries.rename_ledger(session, witness.handed())
+    witness.replace(name, handed)
+    return paused
+
+
 def send(
     store: Store,
     issue: int,
@@ -89,157 +108,178 @@ def send(
 ) -> None:
     """Hand over every due delivery of a frozen issue; return when none is due, or the sending was told to stop.
 
-    ``compose`` addresses a message; ``progress`` hears how many have been handed over since the last call.
-    Raises NotAllowed when the provider does not accept us, and NotTrusted when the database is not the newest of its
-    copies: what was not taken is planned again.
+    ``compose`` addresses a message; ``progress`` hears of how many more it is known what became of them. Both are
+    called in another thread. Raises NotAllowed when the provider does not accept us, Unreachable when it cannot be
+    reached, and NotTrusted when the database is not the newest of its copies: what was not taken is planned again.
     """
-    rules, clerk = rules or Rules(), _Clerk(store, issue, provider, clocks, halt or Halt())
-    clerk.begin(rules)
+    halt = halt or Halt()
+    clerk = _Clerk(store, issue, provider, compose, clocks, rules or Rules(), halt, progress)
+    clerk.begin()
+    worker = threading.Thread(target=clerk.work, daemon=True, name="sending")
     try:
-        while claimed := clerk.claim(rules):
-            for start in range(0, len(claimed), provider.batch):
-                batch = claimed[start : start + provider.batch]
-                if not clerk.hand_over(batch, compose):
-                    return
-                progress(len(batch))
-    except NotAllowed as error:
-        clerk.trouble = str(error)
-        raise
+        worker.start()
+        while worker.is_alive() and not halt.is_over:
+            worker.join(0.2)
     finally:
         clerk.end()
+    if clerk.error is not None:
+        raise clerk.error
+
+
+class _Clerk:
+    """One sending: what it has claimed, what of it is with the provider, and what has been learned of it.
+
+    The lock is for a sending that is told to stop while the provider's thread still runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        issue: int,
+        provider: Provider,
+        compose: Callable[[Claimed], Message],
+        clocks: Clocks,
+        rules: Rules,
+        halt: Halt,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._store, self._issue, self._provider, self._compose = store, issue, provider, compose
+        self._clocks, self._rules, self._halt, self._progress = clocks, rules, halt, progress
+        self._owner, self._witness = deliveries.owner(), witness_of(store)
+        self._lock = threading.Lock()
+        self._claimed: deque[Claimed] = deque()
+        self._with_provider: dict[str, tuple[int, int]] = {}
+        self._learned: list[Handed] = []
+        self._busy = _Busy(provider.batch)
+        self._is_closed = False
+        self.error: BaseException | None = None
+
+    def begin(self) -> None:
+        """Take over what dead processes left, and what was in doubt for too long."""
+        repeatable = self._provider.name if self._provider.repeats_safely else ""
+        with self._store.write() as session:
+            check_witness(self._store, session)
+            deliveries.recover(session, self._issue, self._clocks.real(), repeatable=repeatable)
+            if self._rules.resend_doubts_after is not None:
+                until = self._clocks.real() - self._rules.resend_doubts_after
+                deliveries.send_doubts_again(session, self._issue, until, self._clocks)
+
+    def work(self) -> None:
+        """Hand over until there is no more. What goes wrong is kept in ``error`` for the thread that waits."""
+        try:
+            for outcome in providers.stream(self._provider, self._more):
+                self._learn(outcome)
+        except BaseException as error:  # not ours to judge: `send` raises it
+            self.error = error
+
+    def end(self) -> None:
+        """Record what was learned, settle what the provider still has, and give back what was only claimed."""
+        with self._lock, self._store.write() as session:
+            self._is_closed = True
+            # Before any delivery: whoever pauses or cancels takes its locks in this order too.
+            sending = deliveries.standing(session, self._issue)
+            rest = self._rest()
+            self._learned += [Handed(row, tries, rest) for row, tries in self._with_provider.values()]
+            self._with_provider = {}
+            deliveries.mark(session, sending, self._learned, self._owner, self._clocks)
+            deliveries.give_back(session, self._owner, self._clocks.real())
+            if self._busy:
+                deliveries.hold(session, sending, self._busy.why, self._busy.wish, self._clocks)
+            elif isinstance(self.error, NotAllowed | Unreachable):
+                deliveries.complain(session, sending, str(self.error), self._clocks)
+
+    def _rest(self) -> Outcome | None:
+        """What to say of messages that the provider still has."""
+        if isinstance(self.error, NotAllowed | Unreachable):
+            return None
+        if self.error is not None:
+            return InDoubt("", f"the provider broke off: {type(self.error).__name__}: {self.error}")
+        return InDoubt("", "the sending was stopped before the provider answered")
+
+    def _more(self, limit: int) -> list[Message]:
+        """Up to ``limit`` messages whose hand-over is on record; none when none is due, or it must stop."""
+        with self._lock:
+            while not (self._is_closed or self._halt.is_asked or self._busy):
+                if not self._claimed:
+                    self._claim()
+                batch = [self._claimed.popleft() for _ in range(min(limit, len(self._claimed)))]
+                messages = {claimed.id: self._compose(claimed) for claimed in batch}
+                leaving = self._record(list(messages))
+                if leaving is None or not batch:
+                    return []
+                self._with_provider |= {messages[row].key: (row, tries) for row, tries in leaving.items()}
+                if leaving:
+                    self._busy.size = len(leaving)
+                    return [messages[row] for row in messages if row in leaving]
+            return []
+
+    def _claim(self) -> None:
+        now, real, rules = self._clocks.now(), self._clocks.real(), self._rules
+        with self._store.write() as session:
+            self._claimed.extend(
+                deliveries.claim(session, self._issue, self._owner, rules.chunk, now, real, rules.since)
+            )
+
+    def _record(self, ids: Sequence[int]) -> dict[int, int] | None:
+        """What was learned, and that these are about to leave: in one transaction, and then by the witness.
+
+        Returns which of them may leave and how often they were tried; None when the issue is paused or cancelled.
+        """
+        if not (ids or self._learned):
+            return {}
+        with self._store.write() as session:
+            sending = deliveries.standing(session, self._issue)
+            deliveries.mark(session, sending, self._learned, self._owner, self._clocks)
+            goes_on = sending.state == GOING
+            leaving, name, number = self._leave(session, ids) if ids and goes_on else ({}, "", 0)
+        learned, self._learned = self._learned, []
+        if leaving:
+            self._testify(leaving, name, number)
+        self._progress(len(learned))
+        return leaving if goes_on else None
+
+    def _leave(self, session: Session, ids: Sequence[int]) -> tuple[dict[int, int], str, int]:
+        """Make these `handing`: which of them, and the ledger's name and the number of this hand-over."""
+        name, number = deliveries.count_hand_over(session)
+        self._witness.check(name, number - 1)
+        return deliveries.mark_handing(session, ids, self._owner, self._provider.name, self._clocks), name, number
+
+    def _testify(self, leaving: dict[int, int], name: str, number: int) -> None:
+        try:
+            self._witness.record(name, number)
+        except OSError:
+            self._learned = [Handed(row, tries, None) for row, tries in leaving.items()]
+            raise
+
+    def _learn(self, outcome: Outcome) -> None:
+        """Keep an outcome for the next transaction."""
+        with self._lock:
+            found = self._with_provider.pop(outcome.key, None)
+            if found is not None:
+                self._learned.append(Handed(*found, outcome))
+                self._busy.note(outcome)
 
 
 @dataclass(slots=True)
-class _Clerk:
-    """One sending. ``handed`` are the outcomes of the last call, not in the database yet."""
+class _Busy:
+    """Whether the provider has no time for anybody: it said "not now" to many messages in a row.
 
-    store: Store
-    issue: int
-    provider: Provider
-    clocks: Clocks
-    halt: Halt
-    owner: str = field(default_factory=deliveries.owner)
-    handed: list[Handed] = field(default_factory=list)
-    witness: Witness = field(init=False)
-    busy: int = 0
+    One call is enough when it came with a wish, in seconds. ``size`` is how many messages left together at last.
+    """
+
+    batch: int
+    size: int = 1
+    in_a_row: int = 0
     wish: float = 0.0
-    trouble: str = ""
+    why: str = ""
 
-    def __post_init__(self) -> None:
-        self.witness = witness_of(self.store)
+    def note(self, outcome: Outcome) -> None:
+        """Hear what became of a message."""
+        if isinstance(outcome, TryLater):
+            self.in_a_row, self.why = self.in_a_row + 1, outcome.why
+            self.wish = max(self.wish, outcome.after)
+        else:
+            self.in_a_row, self.wish, self.why = 0, 0.0, ""
 
-    def begin(self, rules: Rules) -> None:
-        """Take over what dead processes left, and what was in doubt for too long."""
-        repeatable = self.provider.name if self.provider.repeats_safely else ""
-        with self.store.write() as session:
-            self.witness.check(session)
-            deliveries.recover(session, self.issue, self.clocks.real(), repeatable=repeatable)
-            if rules.resend_doubts_after is not None:
-                until = self.clocks.real() - rules.resend_doubts_after
-                deliveries.send_doubts_again(session, self.issue, until, self.clocks)
-
-    def claim(self, rules: Rules) -> list[Claimed]:
-        """The next deliveries to hand over; none when nothing is due, or it must stop."""
-        if self.halt.is_asked or self._is_busy:
-            return []
-        now, real = self.clocks.now(), self.clocks.real()
-        with self.store.write() as session:
-            return deliveries.claim(session, self.issue, self.owner, rules.chunk, now, real, rules.since)
-
-    def hand_over(self, batch: Sequence[Claimed], compose: Callable[[Claimed], Message]) -> bool:
-        """Hand over what one call takes. Whether to go on: not when it was stopped, paused or has to wait."""
-        if self.halt.is_asked or self._is_busy:
-            return False
-        messages = {claimed.id: compose(claimed) for claimed in batch}
-        with self.store.write() as session:
-            deliveries.mark(session, self.issue, self.handed, self.owner, self.clocks)
-            leaving, name, number = self._leave(session, list(messages))
-        self.handed = []
-        if leaving is None:
-            return False
-        if leaving:
-            self.witness.record(name, number)
-            self._call({row: (tries, messages[row]) for row, tries in leaving.items()})
-        return not self.halt.is_asked
-
-    def _leave(self, session: Session, ids: Sequence[int]) -> tuple[dict[int, int] | None, str, int]:
-        """What may leave now, with the ledger's name and the number of this call; None when the issue may not go on."""
-        if deliveries.standing(session, self.issue).state != GOING:
-            return None, "", 0
-        self.witness.check(session)
-        leaving = deliveries.mark_handing(session, ids, self.owner, self.provider.name, self.clocks)
-        ledger = deliveries.count_hand_over(session)
-        return leaving, ledger.name, ledger.handed
-
-    def _call(self, leaving: dict[int, tuple[int, Message]]) -> None:
-        call = _Call(self.provider, [message for _, message in leaving.values()])
-        try:
-            call.run_until(self.halt)
-        finally:
-            missing = call.missing()
-            self.handed = [
-                Handed(row, tries, call.outcomes.get(message.key, missing)) for row, (tries, message) in leaving.items()
-            ]
-        if call.error is not None:
-            raise call.error
-        self._note_busy([one.outcome for one in self.handed])
-
-    def _note_busy(self, outcomes: Sequence[Outcome | None]) -> None:
-        """Count the calls in a row of which nothing was taken; one with a wish of the provider's is enough."""
-        later = [outcome for outcome in outcomes if isinstance(outcome, TryLater)]
-        if len(later) < len(outcomes):
-            self.busy, self.trouble = 0, ""
-            return
-        self.busy, self.trouble = self.busy + 1, later[-1].why
-        self.wish = max(outcome.after for outcome in later)
-        if self.wish:
-            self.busy = MOST_BUSY_CALLS
-
-    @property
-    def _is_busy(self) -> bool:
-        return self.busy >= MOST_BUSY_CALLS
-
-    def end(self) -> None:
-        """Record the last outcomes, give back what was claimed, and say what stood in the way."""
-        with self.store.write() as session:
-            # Before any delivery: whoever pauses or cancels takes its locks in this order too.
-            sending = deliveries.standing(session, self.issue)
-            deliveries.mark(session, self.issue, self.handed, self.owner, self.clocks)
-            deliveries.give_back(session, self.owner, self.clocks.real())
-            if self._is_busy:
-                deliveries.hold(session, sending, self.trouble, self.wish, self.clocks)
-            elif self.trouble:
-                deliveries.complain(session, sending, self.trouble, self.clocks)
-
-
-class _Call:
-    """One call of a provider, in a thread that ends with the process at the latest."""
-
-    def __init__(self, provider: Provider, messages: Sequence[Message]) -> None:
-        self.outcomes: dict[str, Outcome] = {}
-        self.error: BaseException | None = None
-        self._provider, self._messages = provider, messages
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            for outcome in self._provider.hand_over(self._messages):
-                self.outcomes[outcome.key] = outcome
-        except BaseException as error:  # not ours to judge: `send` raises it in its own thread
-            self.error = error
-
-    def run_until(self, halt: Halt) -> None:
-        """Return when the provider is done, or a stop has waited long enough."""
-        self._thread.start()
-        while self._thread.is_alive() and not halt.is_over:
-            self._thread.join(0.2)
-
-    def missing(self) -> Outcome | None:
-        """What to say of a message without an answer."""
-        if isinstance(self.error, NotAllowed):
-            return None
-        if self._thread.is_alive():
-            return InDoubt("", "the sending was stopped before the provider answered")
-        if self.error is not None:
-            return InDoubt("", f"the provider broke off: {type(self.error).__name__}: {self.error}")
-        return InDoubt("", "the provider gave no answer for this message")
+    def __bool__(self) -> bool:
+        return self.in_a_row >= (self.size if self.wish else MOST_BUSY_CALLS * self.batch)

@@ -12,16 +12,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlmodel import Session
-
 from newsletter.problems import Stopped
-from newsletter.store.tables import LedgerRow
 
 _LINE = re.compile(rb"newsletter witness: ledger ([0-9a-f]{16}), hand-over (\d{12}), inode (\d{20})\n")
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -51,36 +47,36 @@ class Witness:
     file: Path | None
     is_strict: bool = True
 
-    def check(self, session: Session) -> None:
-        """Raise NotTrusted when the database of this session is not the newest that the witness knows.
+    def check(self, name: str, handed: int) -> None:
+        """Raise NotTrusted when a ledger of this name and last hand-over is not the newest that the witness knows.
 
-        Before the first hand-over it makes the witness.
+        No other sending may be able to hand over while this is asked. Before the first hand-over it makes the witness.
         """
+        problem = self.problem(name, handed)
+        if problem:
+            raise NotTrusted(f"{problem}; {_MEND}")
+        if self.file is not None and not self.file.exists():
+            self.replace(name, handed)
+
+    def problem(self, name: str, handed: int) -> str:
+        """Why such a ledger is not to be trusted; empty when it is."""
         if self.file is None:
-            return
-        # The file first: another sender may commit and record a hand-over between the two readings.
+            return ""
         seen = self._read()
-        row = ledger_row(session)
-        if seen is None and row.handed and self.is_strict:
-            raise NotTrusted(
-                f"{self.file} is missing or broken, so this database may be an older copy whose readers have their "
-                f"mail already; {_MEND}"
-            )
         if seen is None:
-            self.replace(row.name, row.handed)
-            return
-        if seen.name != row.name:
-            raise NotTrusted(f"{self.file} belongs to another database than the one beside it; {_MEND}")
-        if seen.handed > row.handed:
-            raise NotTrusted(
-                f"this database is an older copy: it ends with hand-over {row.handed}, and {self.file} saw "
-                f"{seen.handed}, so readers may have their mail already; {_MEND}"
+            if not handed or (not self.is_strict and not self.file.exists()):
+                return ""
+            return f"{self.file} is missing or broken: this may be an older copy, whose readers have their mail already"
+        if seen.name != name:
+            return f"{self.file} belongs to another database than the one beside it"
+        if seen.handed > handed:
+            return (
+                f"this database is an older copy: it ends with hand-over {handed}, and {self.file} saw {seen.handed}, "
+                "so readers may have their mail already"
             )
         if seen.inode != self.file.stat().st_ino:
-            raise NotTrusted(
-                f"this data folder is a copy: it may be older than what was handed over since, or the other one may "
-                f"still go on; {_MEND}"
-            )
+            return "this data folder is a copy: it may be older than what was sent since, or the other one may go on"
+        return ""
 
     def record(self, name: str, handed: int) -> None:
         """Put a hand-over on the disk; return when it is there. Call it after the commit and before a byte leaves."""
@@ -107,23 +103,6 @@ class Witness:
             return _parse(self.file.read_bytes()) if self.file else None
         except FileNotFoundError:
             return None
-
-
-def ledger_row(session: Session) -> LedgerRow:
-    """The ledger's only row. Raises LookupError when the schema was made without it."""
-    row = session.get(LedgerRow, 1, populate_existing=True)
-    if row is None:
-        raise LookupError("the database has no row in the table of the ledger")
-    return row
-
-
-def trust(session: Session, witness: Witness) -> LedgerRow:
-    """Give the ledger a new name and a number that is not behind; the caller commits, then calls `replace`."""
-    row = ledger_row(session)
-    row.name, row.handed = secrets.token_hex(8), max(row.handed, witness.handed())
-    session.add(row)
-    session.flush()
-    return row
 
 
 @contextmanager

@@ -184,7 +184,7 @@ def _claim_and_mark(file: Path) -> None:
         with store.write() as session:
             claimed = deliveries.claim(session, 1, owner, CHUNK, DAY, CLOCKS.real())
         with store.write() as session:
-            deliveries.mark(session, 1, handed, owner, CLOCKS)
+            deliveries.mark(session, deliveries.standing(session, 1), handed, owner, CLOCKS)
             leaving = deliveries.mark_handing(session, [one.id for one in claimed], owner, "nowhere", CLOCKS)
             deliveries.count_hand_over(session)
         handed = [Handed(row, tries, _TAKEN) for row, tries in leaving.items()]
