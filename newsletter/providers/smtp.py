@@ -135,13 +135,16 @@ class Smtp:
     def stream(self, more: More) -> Iterator[Outcome]:
         """Hand over what ``more`` gives, as connections get free; they end with the last outcome.
 
-        Raises NotAllowed (login, certificate, sender) and Unreachable.
+        Raises NotAllowed (login, certificate, sender), Unreachable, and what ``more`` raised.
         """
         crew, stop = _Crew(self), list[Exception]()
         try:
             while True:
                 if crew.idle and not stop:
-                    crew.take(more(crew.idle))
+                    try:
+                        crew.take(more(crew.idle))
+                    except Exception as error:  # whoever gave no more still wants to know of what they gave before
+                        stop.append(error)
                 if not crew.in_flight:
                     break
                 for result in crew.results():
@@ -152,8 +155,8 @@ class Smtp:
         finally:
             crew.end()
         if stop:
-            # A word on what to mend says more than that somebody could not be reached.
-            raise min(stop, key=lambda error: not isinstance(error, NotAllowed))
+            # What was wrong first says more than what came of it, but for how to mend it.
+            raise min(stop, key=lambda error: isinstance(error, Unreachable))
 
     def envelope_sender(self, message: Message) -> str:
         """Where a bounce of this message goes."""
