@@ -269,12 +269,13 @@ def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:
     return {row.id or 0: tuple(row.piece_ids) for row in rows}
 
 
-def standing(session: Session, issue: int) -> SendingRow:
-    """How the sending of an issue stands; nobody else can change that before this transaction ends.
+def standing(session: Session, issue: int, *, lock: bool = True) -> SendingRow:
+    """How the sending of an issue stands; with ``lock``, nobody else can change that before this transaction ends.
 
     Raises LedgerError for one whose audience is not frozen.
     """
-    query = select(SendingRow).where(SendingRow.issue_id == issue).with_for_update()
+    query = select(SendingRow).where(SendingRow.issue_id == issue)
+    query = query.with_for_update() if lock else query
     row = session.exec(query, execution_options={"populate_existing": True}).first()
     if row is None:
         raise LedgerError(f"issue {issue} is not being sent; `newsletter issues list` shows where it is")
@@ -498,9 +499,13 @@ def _exists(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 _LEDGER = SQLModel.metadata.tables["ledger"]
 
 
-def ledger(session: Session) -> tuple[str, int]:
-    """The ledger's name, and the number of its last hand-over: nobody else hands over before this transaction ends."""
-    name, handed = session.execute(sqlalchemy.select(_LEDGER.c.name, _LEDGER.c.handed).with_for_update()).one()
+def ledger(session: Session, *, lock: bool = True) -> tuple[str, int]:
+    """The ledger's name, and the number of its last hand-over.
+
+    With ``lock``, nobody else hands over before this transaction ends.
+    """
+    query = sqlalchemy.select(_LEDGER.c.name, _LEDGER.c.handed)
+    name, handed = session.execute(query.with_for_update() if lock else query).one()
     return name, handed
 
 
@@ -663,6 +668,73 @@ def resolve(
                 )
             values |= {"state": PLANNED, "reason": "", "attempts": 0, "try_at": clocks.now()}
     return _rowcount(session.execute(update(_DELIVERY).where(meant).values(values)))
+
+
+def standings(session: Session) -> dict[int, str]:
+    """How the sending of each issue stands, by its number."""
+    return dict(session.exec(select(SendingRow.issue_id, SendingRow.state)).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The planned deliveries of an issue: due and to be sent by itself, too late for that, and not due yet."""
+
+    due: int
+    late: int
+    later: int
+    next_try: dt.datetime | None
+
+
+def waiting(session: Session, issue: int, now: dt.datetime, since: dt.datetime) -> Waiting:
+    """What of an issue waits, and for what. ``since`` is where the window begins."""
+    row = DeliveryRow
+    later, late = col(row.try_at) > now, col(row.due_at) < since
+    query = sqlalchemy.select(
+        func.count(case((and_(not_(later), not_(late)), 1))),
+        func.count(case((and_(not_(later), late), 1))),
+        func.count(case((later, 1))),
+        func.min(case((later, col(row.try_at)))),
+    ).where(col(row.issue_id) == issue, col(row.state) == PLANNED)
+    return Waiting(*session.execute(query).one())
+
+
+def held_by(session: Session, issue: int, real_now: dt.datetime) -> tuple[bool, int]:
+    """Whether a living process sends an issue, and how many deliveries dead ones hold."""
+    row = DeliveryRow
+    query = (
+        sqlalchemy.select(col(row.claimed_by), func.max(col(row.claimed_at)), func.count())
+        .where(col(row.issue_id) == issue, col(row.state).in_((CLAIMED, HANDING)))
+        .group_by(col(row.claimed_by))
+    )
+    owners = session.execute(query).all()
+    dead = [count for name, at, count in owners if _is_gone(name) or at < real_now - LEASE]
+    return len(dead) < len(owners), sum(dead)
+
+
+def rate(session: Session, issue: int, real_now: dt.datetime) -> float:
+    """How many messages a second were taken within the last minute."""
+    row, since = DeliveryRow, real_now - dt.timedelta(minutes=1)
+    taken = and_(col(row.issue_id) == issue, col(row.state).not_in((*UNFINISHED, SKIPPED, CANCELLED)))
+    query = sqlalchemy.select(func.count(), func.min(col(row.changed_at))).where(taken, col(row.changed_at) > since)
+    count, first = session.execute(query).one()
+    return count / max((real_now - first).total_seconds(), 1.0) if count else 0.0
+
+
+def last_error(session: Session, issue: int) -> tuple[str, dt.datetime] | None:
+    """The newest reason on a delivery that was tried and not taken, and when that was."""
+    row = DeliveryRow
+    tried = and_(col(row.issue_id) == issue, col(row.state).in_((PLANNED, FAILED, IN_DOUBT)), col(row.attempts) > 0)
+    query = sqlalchemy.select(col(row.reason), col(row.changed_at)).where(tried, col(row.reason) != "")
+    found = session.execute(query.order_by(col(row.changed_at).desc()).limit(1)).first()
+    return (found[0], found[1]) if found else None
+
+
+def open_issues(session: Session) -> Sequence[int]:
+    """Issues with deliveries that are not finished, oldest first; cancelled ones may still have doubts."""
+    unfinished = exists(literal(1)).where(
+        col(DeliveryRow.issue_id) == col(SendingRow.issue_id), col(DeliveryRow.state).in_(UNFINISHED)
+    )
+    return session.exec(select(SendingRow.issue_id).where(unfinished).order_by(col(SendingRow.issue_id))).all()
 
 
 @dataclass(frozen=True, slots=True)

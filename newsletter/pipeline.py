@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -251,6 +252,26 @@ def send(
     sending.send(press.store, number, provider, addressed, press.clocks, rules=rules, halt=halt, progress=progress)
     with press.store.read() as session:
         return deliveries.counts(session, number)
+
+
+def test_copy(press: Press, number: int, to: str, tokens: Links) -> Message:
+    """The whole issue as one message to try out, with a marked subject and a key that is no delivery's.
+
+    ``tokens`` sign its links: they should open nothing, since the copy is nobody's.
+    """
+    with press.store.read() as session:
+        issue = issues.load(session, number)
+    rendered = press.renderer.edition(Edition(issue, issue.pieces))
+    marked = replace(rendered, subject=f"[Test] {rendered.subject}")
+    links = press.config.web.base_url.rstrip("/")
+    reader = Reader(
+        address=to,
+        unsubscribe_url=f"{links}/u/{tokens.sign(Purpose.UNSUBSCRIBE, 0, number)}",
+        preferences_url=f"{links}/p/{tokens.sign(Purpose.PREFERENCES, 0)}",
+        because="it is a test copy, and its links open nothing",
+    )
+    key = f"test-{number}-{secrets.token_hex(6)}"
+    return Mould(marked, sender(press.config), number).address(reader, key=key, date=press.clocks.now())
 
 
 def edition_of(issue: Issue, numbers: tuple[int, ...]) -> Edition:

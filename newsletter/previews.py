@@ -78,7 +78,7 @@ class Preview:
     cost_usd: float
 
 
-class _Placeholders:
+class Placeholders:
     """Signs nothing: stands where the token of a link will stand, in the same length."""
 
     def sign(self, purpose: Purpose, *values: int | str, now: dt.datetime | None = None) -> str:
@@ -103,7 +103,7 @@ def prepare(press: Press, session: Session, number: int) -> Preview:
     """Make the preview of an issue. Reads only. Raises IssueError when there is none of that number."""
     issue = issues.load(session, number)
     groups, skipped = _groups(press, session, issue)
-    shown = replace(press, tokens=_Placeholders())
+    shown = replace(press, tokens=Placeholders())
     made = tuple(_edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False))
     row = issues.row_of(session, number)
     return Preview(

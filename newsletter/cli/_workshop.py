@@ -91,7 +91,7 @@ class Workshop:
         """The database, closed at the end."""
         from newsletter.store import open_store
 
-        store = open_store(self.settings.database_url, read_only=read_only)
+        store = open_store(self.settings.database_url, read_only=read_only, beside=self.settings.data_folder)
         try:
             yield store
         finally:
