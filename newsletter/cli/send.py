@@ -172,7 +172,7 @@ def _takes_late(arguments: argparse.Namespace, workshop: Workshop, number: int, 
     if workshop.console.is_terminal and not arguments.yes:
         return workshop.confirm(f"{text}. Send them too?")
     workshop.console.warn(
-        f"{text} and not sent: `newsletter send {number} --late` sends them, `newsletter issues cancel {number}` does not"
+        f"{text} and wait: `newsletter send {number} --late` sends them, `newsletter issues cancel {number}` ends it"
     )
     return False
 
@@ -190,8 +190,8 @@ def _say_why_not(workshop: Workshop, press: Press, number: int, counts: dict[str
         warn(f"Stopped before the end; `newsletter send {number}` goes on.")
     elif planned and standing.held_until and standing.held_until > press.clocks.now():
         warn(
-            f"{planned:,} wait until {standing.held_until:%Y-%m-%d %H:%M:%S} UTC ({standing.trouble}); `newsletter send "
-            f"{number}` goes on then, `newsletter issues resume {number}` ends the wait."
+            f"{planned:,} wait until {standing.held_until:%Y-%m-%d %H:%M:%S} UTC ({standing.trouble}); `newsletter "
+            f"send {number}` goes on then, and `newsletter issues resume {number}` ends the wait."
         )
     elif planned:
         warn(f"{planned:,} are planned for later; `newsletter status` shows when, `newsletter send {number}` goes on.")
