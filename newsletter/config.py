@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -32,6 +32,7 @@ ENVIRONMENT_PREFIX = "NEWSLETTER_"
 SECRET_NAMES = {
     "ANTHROPIC_API_KEY": "The key that Claude is asked with. Without it, summaries are excerpts.",
     "SENDGRID_API_KEY": "The key of the sendgrid provider.",
+    "NEWSLETTER_SMTP_PASSWORD": "The password of the smtp provider's login.",
     "NEWSLETTER_SECRET_KEY": "Signs the links in mails; several, comma-separated, newest first, after a rotation.",
 }
 """Every secret that the product knows, and what it is for."""
@@ -185,6 +186,10 @@ class FetchingConfig(_Table):
         return value
 
 
+Hour = Annotated[int, Field(ge=0, le=23)]
+"""An hour of the day."""
+
+
 class DeliveryConfig(_Table):
     """Who carries the mail, and what it says of its sender."""
 
@@ -195,8 +200,18 @@ class DeliveryConfig(_Table):
     postal_address: str = Field("", description="Postal address in the footer, which the law of many places asks for.")
     outbox: str = Field("outbox", description="Folder of the files provider, below the data folder.")
     chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time.")
+    local_hour: Hour | Literal[""] = Field(
+        "", description="Hour (0-23) at which each reader gets an issue, in their own time zone; empty: at once."
+    )
     window_hours: float = Field(
         12, gt=0, le=24 * 31, description="Hours after its time within which a mail still goes out by itself."
+    )
+    in_doubt: Literal["hold", "resend"] = Field(
+        "hold",
+        description="What nobody knows to have arrived: `hold` for you to decide, or `resend` and perhaps mail twice.",
+    )
+    in_doubt_grace_hours: float = Field(
+        2.0, ge=0, le=168, description="How long `resend` waits for the provider's reports."
     )
 
     @field_validator("from_address", "reply_to")
@@ -210,6 +225,40 @@ class DeliveryConfig(_Table):
         if any(ord(char) < 32 and char != "\n" for char in value):
             raise ValueError("holds a control character")
         return value
+
+
+class SmtpConfig(_Table):
+    """The mail server of the smtp provider. The password of the login is a secret, NEWSLETTER_SMTP_PASSWORD."""
+
+    host: str = Field("localhost", min_length=1, description="Name of the mail server.")
+    port: int = Field(587, ge=1, le=65535, description="Port of the mail server: 587 for STARTTLS, 465 for TLS.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection is encrypted: `starttls`, `tls` at once, or `none`."
+    )
+    username: str = Field("", description="Name of the login; empty: no login.")
+    ca_file: str = Field("", description="Certificates to trust beside the system's, in PEM, beside the configuration.")
+    connections: int = Field(4, ge=1, le=100, description="Connections at a time, each with one message on its way.")
+    messages_per_connection: int = Field(100, ge=1, le=10_000, description="Messages sent by one connection.")
+    timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=600,
+        description="Longest wait for an answer; for the one to a whole message, five times as long.",
+    )
+    return_path: str = Field(
+        "",
+        pattern=r"^([^\s@<>]+@[^\s@<>]+)?$",
+        description="Where bounces go; {key} in it is the delivery's, as in bounces+{key}@example.com. Empty: to From.",
+    )
+    dkim_selector: str = Field("", description="Selector of the DKIM signature; empty: no signature.")
+    dkim_domain: str = Field("", description="Domain of the DKIM signature; empty: From's.")
+    dkim_key_file: str = Field("", description="RSA key of the DKIM signature, in PEM, beside the configuration.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> SmtpConfig:
+        if bool(self.dkim_selector) != bool(self.dkim_key_file):
+            raise ValueError("dkim_selector and dkim_key_file are set both or not at all")
+        return self
 
 
 class WebConfig(_Table):
@@ -336,6 +385,7 @@ class Config(_Table):
     writing: WritingConfig = Field(default_factory=WritingConfig)
     fetching: FetchingConfig = Field(default_factory=FetchingConfig)
     delivery: DeliveryConfig = Field(default_factory=DeliveryConfig)
+    smtp: SmtpConfig = Field(default_factory=SmtpConfig)
     web: WebConfig = Field(default_factory=WebConfig)
     data: DataConfig = Field(default_factory=DataConfig)
 
@@ -574,6 +624,14 @@ def keys() -> Iterator[tuple[str, Any, str]]:
         for name, inner in model.model_fields.items():
             default = None if inner.is_required() else inner.get_default(call_default_factory=False)
             yield f"{section}.{name}", default, inner.description or ""
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or address is this machine's own, by its looks: no name is looked up."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_secrets(file: Path, environment: Mapping[str, str]) -> Secrets:

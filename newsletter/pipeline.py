@@ -12,6 +12,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
@@ -20,17 +21,30 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 import subscribers
-from newsletter import deliveries, editions, intake, issues, messages, pieces, roundups, selection, slots, triage
+from newsletter import (
+    deliveries,
+    editions,
+    intake,
+    issues,
+    messages,
+    pieces,
+    roundups,
+    selection,
+    sending,
+    slots,
+    triage,
+)
 from newsletter.config import Config
 from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
 from newsletter.intake import Intake, SourceReport
 from newsletter.issues import Draft, IssueError
-from newsletter.messages import Sender
+from newsletter.messages import Mould, Sender
 from newsletter.pieces import Candidate
 from newsletter.problems import TryLater
 from newsletter.providers import Provider
-from newsletter.rendering import Reader, RenderedEdition, Renderer
+from newsletter.rendering import Reader, Renderer
+from newsletter.sending import Halt, Rules, check_witness
 from newsletter.slots import Slot
 from newsletter.store import Store
 from newsletter.summaries import Desk
@@ -259,10 +273,11 @@ def freeze(press: Press, number: int) -> None:
     """
     now, most = press.clocks.now(), press.config.schedule.roundup_pieces
     with press.store.write() as session:
+        check_witness(press.store, session)
         issue = issues.load(session, number)
         plan = roundups.catch_up(session, issue, now=now, most=most, known_topics=_topics(press))
         issues.publish(session, number, now)
-        _plan(session, issue, plan, now)
+        _plan(press, session, issue, plan, now)
 
 
 def round_up(press: Press, slot: Slot) -> Built:
@@ -273,6 +288,7 @@ def round_up(press: Press, slot: Slot) -> Built:
     """
     try:
         with press.store.write() as session:
+            check_witness(press.store, session)
             if issues.in_slot(session, slot.key) or issues.empty_slot(session, slot.key):
                 return Built(None, "another process has just made it", is_taken=True)
             reason = _nothing_to_round_up(press, session, slot)
@@ -302,14 +318,33 @@ def _round_up(press: Press, session: Session, slot: Slot) -> int:
     issue = issues.load(session, number)
     most = config.schedule.roundup_pieces
     plan = roundups.round_up(session, issue, after=after, now=now, most=most, known_topics=_topics(press))
-    _plan(session, issue, plan, now)
+    _plan(press, session, issue, plan, now)
     return number
 
 
-def _plan(session: Session, issue: Issue, plan: roundups.Plan, now: dt.datetime) -> None:
+def _plan(press: Press, session: Session, issue: Issue, plan: roundups.Plan, now: dt.datetime) -> None:
     frequency = Frequency(issue.kind)
-    deliveries.plan(session, issue.number, plan.groups, frequency=frequency, due_at=now, now=now, group_of=plan.group)
+    deliveries.plan(
+        session,
+        issue.number,
+        plan.groups,
+        frequency=frequency,
+        due_at=now,
+        now=now,
+        group_of=plan.group,
+        due_in=_hours(press, session, frequency),
+    )
     roundups.done(session)
+
+
+def _hours(press: Press, session: Session, frequency: Frequency) -> dict[str, dt.datetime] | None:
+    """When the readers of each time zone are due for an issue that is frozen now; None: all at once."""
+    hour, now = press.config.delivery.local_hour, press.clocks.now()
+    if hour == "":
+        return None
+    ours = press.config.newsletter.time_zone
+    zones = deliveries.time_zones(session, frequency, now)
+    return {zone: deliveries.at_hour(hour, zone, ours, now) for zone in zones}
 
 
 def _topics(press: Press) -> Sequence[str]:
@@ -341,12 +376,44 @@ def _approval_values(press: Press, issue: Issue, approve_by: dt.datetime) -> dic
     }
 
 
+def cancel(press: Press, number: int) -> int:
+    """Send no more of a frozen issue; its page and its pieces stay public. Returns how many readers lose it."""
+    with press.store.write() as session:
+        return deliveries.cancel(session, number, press.clocks.real())
+
+
+def due_issues(press: Press) -> Sequence[int]:
+    """The issues with which `send` would go on now by itself, oldest first."""
+    grace = _grace(press)
+    doubted_until = None if grace is None else press.clocks.real() - grace
+    with press.store.read() as session:
+        return deliveries.due_issues(session, press.clocks.now(), window_start(press), doubted_until)
+
+
+def _grace(press: Press) -> dt.timedelta | None:
+    """How long what is in doubt stays so before it is handed over again; None: until somebody knows."""
+    delivery = press.config.delivery
+    return dt.timedelta(hours=delivery.in_doubt_grace_hours) if delivery.in_doubt == "resend" else None
+
+
+def window_start(press: Press) -> dt.datetime:
+    """What was due before this is too late to go by itself."""
+    return press.clocks.now() - dt.timedelta(hours=press.config.delivery.window_hours)
+
+
 def send(
-    press: Press, number: int, provider: Provider, progress: Callable[[int], None] = lambda handed: None
+    press: Press,
+    number: int,
+    provider: Provider,
+    progress: Callable[[int], None] = lambda handed: None,
+    *,
+    late: bool = False,
+    halt: Halt | None = None,
 ) -> dict[str, int]:
     """Hand over what is due of a frozen issue. Returns how many deliveries are in each state.
 
-    Raises NotAllowed when the provider does not accept us.
+    ``late`` takes what is older than the window too. Raises NotAllowed when the provider does not accept us, and
+    NotTrusted when the database is not the newest of its copies.
     """
     with press.store.read() as session:
         issue = issues.load(session, number)
@@ -356,17 +423,51 @@ def send(
         raise IssueError(f"issue {number} is {issue.state}, and only a frozen issue is handed over")
 
     @functools.lru_cache(EDITIONS_AT_ONCE)
-    def rendered(key: int) -> RenderedEdition:
-        return press.renderer.edition(edition_of(issue, edition_pieces[key], entries))
+    def moulded(key: int) -> Mould:
+        return mould(press, issue, edition_of(issue, edition_pieces[key], entries))
 
     def addressed(claimed: Claimed) -> Message:
-        return address(press, issue, rendered(claimed.edition_id), claimed)
+        return address(press, issue, moulded(claimed.edition_id), claimed)
 
-    deliveries.send(
-        press.store, number, provider, addressed, press.clocks, chunk=press.config.delivery.chunk, progress=progress
-    )
+    rules = Rules(press.config.delivery.chunk, None if late else window_start(press), _grace(press))
+    sending.send(press.store, number, provider, addressed, press.clocks, rules=rules, halt=halt, progress=progress)
     with press.store.read() as session:
         return deliveries.counts(session, number)
+
+
+def test_copy(press: Press, number: int, to: str, tokens: Links) -> Message:
+    """The whole issue as one message to try out, with a marked subject and a key that is no delivery's.
+
+    Of a round-up, it is the edition that most of its readers get. ``tokens`` sign its links: they should open nothing,
+    since the copy is nobody's.
+    """
+    with press.store.read() as session:
+        issue = issues.load(session, number)
+        edition = _for_most(session, issue)
+    rendered = press.renderer.edition(edition)
+    marked = replace(rendered, subject=f"[Test] {rendered.subject}")
+    links = press.config.web.base_url.rstrip("/")
+    reader = Reader(
+        address=to,
+        unsubscribe_url=f"{links}/u/{tokens.sign(Purpose.UNSUBSCRIBE, 0, number)}",
+        preferences_url=f"{links}/p/{tokens.sign(Purpose.PREFERENCES, 0)}",
+        feedback_url=f"{links}/f/{tokens.sign(Purpose.FEEDBACK, 0, number)}",
+        because="it is a test copy, and its links open nothing",
+    )
+    key = f"test-{number}-{secrets.token_hex(6)}"
+    return Mould(marked, sender(press.config), number).address(reader, key=key, date=press.clocks.now())
+
+
+def _for_most(session: Session, issue: Issue) -> Edition:
+    """All of an issue; a round-up has no pieces of its own: the edition that most of its readers get."""
+    if issue.pieces:
+        return Edition(issue, issue.pieces)
+    readers, numbers = (
+        deliveries.readers_of_editions(session, issue.number),
+        deliveries.editions_of(session, issue.number),
+    )
+    chosen = numbers[max(readers, key=lambda key: readers[key])]
+    return edition_of(issue, chosen, entries_of(session, issue, [chosen]))
 
 
 def entries_of(session: Session, issue: Issue, editions: Iterable[tuple[int, ...]]) -> dict[int, IssuePiece]:
@@ -394,24 +495,21 @@ def sender(config: Config) -> Sender:
     )
 
 
-def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Claimed) -> Message:
+def mould(press: Press, issue: Issue, edition: Edition) -> Mould:
+    """An edition rendered, and what its readers share made once."""
+    return Mould(press.renderer.edition(edition), sender(press.config), issue.number)
+
+
+def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> Message:
     """An edition addressed to the reader of a claimed delivery."""
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
     names = {topic.key: topic.name for topic in config.topics}
     reader = Reader(
         address=claimed.address,
-        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
+        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names, issue.kind),
-        feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, issue.number)}",
+        feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, claimed.issue)}",
     )
-    return messages.compose(
-        rendered,
-        reader,
-        sender(config),
-        key=claimed.key,
-        issue=issue.number,
-        date=press.clocks.now(),
-        text_only=claimed.text_only,
-    )
+    return made.address(reader, key=claimed.key, date=press.clocks.now(), text_only=claimed.text_only)

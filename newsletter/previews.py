@@ -78,7 +78,7 @@ class Preview:
     cost_usd: float
 
 
-class _Placeholders:
+class Placeholders:
     """Signs nothing: stands where the token of a link will stand, in the same length."""
 
     def sign(self, purpose: Purpose, *values: int | str, now: dt.datetime | None = None) -> str:
@@ -103,7 +103,7 @@ def prepare(press: Press, session: Session, number: int) -> Preview:
     """Make the preview of an issue. Reads only. Raises IssueError when there is none of that number."""
     issue = issues.load(session, number)
     groups, skipped = _groups(press, session, issue)
-    shown = replace(press, tokens=_Placeholders())
+    shown = replace(press, tokens=Placeholders())
     made = tuple(_edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False))
     row = issues.row_of(session, number)
     return Preview(
@@ -168,17 +168,17 @@ def _frozen(session: Session, issue: Issue) -> tuple[dict[str, _Group], dict[str
 
 
 def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: str) -> EditionPreview:
-    rendered = press.renderer.edition(group.edition)
+    mould = pipeline.mould(press, issue, group.edition)
     reader = _reader(session, press, issue, group)
-    message = pipeline.address(press, issue, rendered, reader)
-    with_html = pipeline.address(press, issue, rendered, replace(reader, text_only=False))
+    message = pipeline.address(press, issue, mould, reader)
+    with_html = pipeline.address(press, issue, mould, replace(reader, text_only=False))
     names = {topic.key: topic.name for topic in press.config.topics}
     return EditionPreview(
         name=name,
         readers=group.readers,
         follows=tuple(_describe(subscribers.topics_of(text), names) for text in group.follows),
-        subject=rendered.subject,
-        preheader=rendered.preheader,
+        subject=mould.rendered.subject,
+        preheader=mould.rendered.preheader,
         minutes=group.edition.minutes,
         piece_ids=tuple(entry.piece.id for entry in group.edition.pieces),
         html=with_html.html,

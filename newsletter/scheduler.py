@@ -16,7 +16,7 @@ from functools import partial
 
 from sqlmodel import Session
 
-from newsletter import deliveries, issues, pipeline
+from newsletter import issues, pipeline
 from newsletter.issues import IssueError
 from newsletter.pipeline import Built, Press
 from newsletter.rendering import shortened
@@ -188,10 +188,7 @@ class Keeper:
             self._hands.say(f"issue {number} was not approved in time and is cancelled; its pieces are free")
 
     def _hand_over(self) -> None:
-        now = self._press.clocks.now()
-        with self._press.store.read() as session:
-            found = deliveries.due_issues(session, now, oldest=now - self._window)
-        for number in found:
+        for number in pipeline.due_issues(self._press):
             self._try(f"issue {number}", partial(self._send, number))
 
     def _send(self, number: int) -> None:

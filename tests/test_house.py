@@ -23,6 +23,7 @@ VENDORS = {
     "alembic": "newsletter.store",
     "anthropic": "newsletter.claude",
     "cronsim": "newsletter.slots",
+    "dkim": "newsletter.providers.smtp",
     "email_validator": "subscribers.addresses",
     "feedparser": "newsletter.sources.feed",
     "httpcore": "newsletter.fetching",

@@ -1,4 +1,4 @@
-"""`newsletter issues`: list and show issues, change, approve or reject a draft, correct what is out."""
+"""`newsletter issues`: list and show issues, change, approve or reject a draft, stop a sending, correct what is out."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("reject", "throw a draft away"),
     ):
         actions.add_parser(name, help=line, parents=[everywhere()]).add_argument("issue", type=int, metavar="N")
+    for name, line in (
+        ("pause", "let no further mail of an issue leave"),
+        ("resume", "let a paused issue go on"),
+        ("cancel", "send no more of an issue, for good; its page and its pieces stay public"),
+    ):
+        actions.add_parser(name, help=line, parents=[everywhere()]).add_argument("issue", type=int, metavar="N")
     correct = actions.add_parser("correct", help="say on a public issue's page what was wrong", parents=[everywhere()])
     correct.add_argument("issue", type=int, metavar="N")
     correct.add_argument("piece", type=int, metavar="PIECE", help="number of the piece, as `show` prints it")
@@ -55,6 +61,7 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
 
     console, listed = workshop.console, list[dict[str, Any]]()
     with store.read() as session:
+        standings = deliveries.standings(session)
         for row in issues.listing(session):
             counts = deliveries.counts(session, row.id or 0)
             listed.append(
@@ -63,6 +70,7 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
                     "date": row.date.isoformat(),
                     "kind": row.kind,
                     "state": row.state,
+                    "sending": standings.get(row.id or 0),
                     "title": row.title,
                     "deliveries": counts,
                 }
@@ -70,13 +78,21 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
     for entry in listed:
         counted = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in entry["deliveries"].items())
         console.say(
-            f"{entry['issue']:4}  {entry['date']}  {entry['state']:9} {entry['title']}"
+            f"{entry['issue']:4}  {entry['date']}  {_state(entry):9} {entry['title']}"
             + (f"  ({counted})" if counted else "")
         )
     if not listed:
         console.say("There is no issue yet; `newsletter build` makes a draft.")
     console.finish({"issues": listed})
     return Exit.DONE
+
+
+def _state(entry: dict[str, Any]) -> str:
+    """One word on where an issue stands: that its sending was stopped is more than that it is frozen."""
+    from newsletter import deliveries
+
+    stopped = entry["sending"] in (deliveries.PAUSED, deliveries.CANCELLED)
+    return str(entry["sending"] if stopped else entry["state"])
 
 
 def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
@@ -178,6 +194,48 @@ def _reject(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> 
     return Exit.DONE
 
 
+def _pause(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import deliveries
+
+    number = arguments.issue
+    with store.write() as session:
+        deliveries.pause(session, number)
+    return _stand(workshop, store, number, f"paused; `newsletter issues resume {number}` lets it go on")
+
+
+def _resume(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import deliveries
+
+    number = arguments.issue
+    with store.write() as session:
+        deliveries.resume(session, number)
+    return _stand(workshop, store, number, f"free to go on; `newsletter send {number}` hands over what is due")
+
+
+def _cancel(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    from newsletter import deliveries
+
+    number, console = arguments.issue, workshop.console
+    if console.is_terminal and not workshop.confirm(f"Send no more of issue {number}, for good?"):
+        raise Stop(Exit.GATE, "nothing was cancelled")
+    with store.write() as session:
+        lost = deliveries.cancel(session, number, workshop.clocks.real())
+    people = f"{lost:,} {'reader does' if lost == 1 else 'readers do'} not get it"
+    return _stand(workshop, store, number, f"cancelled: {people}; its page and its pieces stay public")
+
+
+def _stand(workshop: Workshop, store: Store, number: int, text: str) -> int:
+    """Say where a sending stands now."""
+    from newsletter import deliveries
+
+    with store.read() as session:
+        state = deliveries.standing(session, number, lock=False).state
+        counts = deliveries.counts(session, number)
+    workshop.console.say(f"Issue {number} is {text}.")
+    workshop.console.finish({"issue": number, "sending": state, "states": counts})
+    return Exit.DONE
+
+
 def _correct(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
     from newsletter import issues
 
@@ -200,6 +258,9 @@ _ACTIONS = {
     "pin": _rule,
     "approve": _approve,
     "rebuild": _rebuild,
+    "pause": _pause,
+    "resume": _resume,
+    "cancel": _cancel,
     "reject": _reject,
     "correct": _correct,
 }

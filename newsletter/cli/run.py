@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from newsletter.cli._exits import Exit, Stop
+from newsletter.cli._signals import told_to_stop
 from newsletter.cli._workshop import Workshop
 from newsletter.cli.build import tell_news
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from newsletter.pipeline import Built, Press
     from newsletter.providers import Provider
     from newsletter.scheduler import Bell, Hands, Keeper
+    from newsletter.sending import Halt
     from newsletter.slots import Slot
     from newsletter.store import Store
 
@@ -39,15 +38,16 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Stay until SIGTERM or an interrupt, and end with 0; or look once, and end as what failed first would."""
     from newsletter.letters import Courier, send_due
     from newsletter.scheduler import Bell, Keeper
+    from newsletter.sending import Halt
 
     if arguments.now and not arguments.once:
         raise Stop(Exit.USAGE, "a clock that stands makes nothing due; use --now together with --once")
-    bell = Bell()
+    bell, halt = Bell(), Halt()
     try:
         with workshop.store() as store:
             press, provider = workshop.press(store), workshop.provider()
-            hands = _hands(workshop, store, press, provider, bell)
-            with _until_told_to_stop(bell):
+            hands = _hands(workshop, store, press, provider, bell, halt)
+            with told_to_stop(partial(_stop, bell, halt)):
                 if arguments.once:
                     letters = partial(send_due, press, provider, lambda: bell.has_rung)
                     return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters}), stays=False))
@@ -76,7 +76,7 @@ def _once(workshop: Workshop, keeper: Keeper) -> int:
     return (codes or [Exit.BUG])[0] if keeper.failures else Exit.DONE
 
 
-def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, bell: Bell) -> Hands:
+def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, bell: Bell, halt: Halt) -> Hands:
     """The work as the other commands do it; each step asks whether it is time to leave."""
     from newsletter import pipeline
     from newsletter.scheduler import Hands
@@ -96,7 +96,8 @@ def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, b
             return pipeline.fetch_and_build(press, reader, desk, slot=slot.key, heard=heard, wrote=wrote)
 
     def send(number: int) -> Mapping[str, int]:
-        return pipeline.send(press, number, provider, lambda handed: bell.check())
+        bell.check()
+        return pipeline.send(press, number, provider, halt=halt)
 
     return Hands(make, send, partial(_say, workshop), console.detail)
 
@@ -107,22 +108,13 @@ def _say(workshop: Workshop, line: str) -> None:
     (workshop.console.err if workshop.console.as_json else workshop.console.out).flush()
 
 
-@contextmanager
-def _until_told_to_stop(bell: Bell) -> Iterator[None]:
-    """Ring on SIGTERM and on an interrupt. Who is not gone soon after is ended: a kill loses nothing either."""
-
-    def told(number: int, frame: FrameType | None) -> None:
-        bell.ring()
-        late = threading.Timer(GRACE_SECONDS, _end)
-        late.daemon = True
-        late.start()
-
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stop(bell: Bell, halt: Halt) -> None:
+    """Be told to stop. Who is not gone soon after is ended: a kill loses nothing either."""
+    bell.ring()
+    halt.ask()
+    late = threading.Timer(GRACE_SECONDS, _end)
+    late.daemon = True
+    late.start()
 
 
 def _end() -> None:

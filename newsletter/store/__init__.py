@@ -36,11 +36,14 @@ class Store:
     """The database of one newsletter.
 
     ``url`` is an SQLAlchemy URL. ``read_only`` opens an SQLite file so that no statement can change it.
+    ``beside`` is the folder for what belongs beside a database that is no file.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, beside: Path | None = None) -> None:
         self.url = url
         self.read_only = read_only
+        self.file = sqlite_file(url)
+        self.beside = self.file.parent if self.file else beside
         self.engine = _engine(url, read_only)
 
     @contextmanager
@@ -62,8 +65,8 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(url: str, *, read_only: bool = False) -> Store:
-    """Open the database, make it when it is missing, and bring its schema up to date.
+def open_store(url: str, *, read_only: bool = False, beside: Path | None = None) -> Store:
+    """Open the database, make it when it is missing, and bring its schema up to date. ``beside``: see `Store`.
 
     Raises StoreError: missing while ``read_only``, newer than this program, not a database, or out of reach.
     """
@@ -73,7 +76,7 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
             raise StoreError(f"{file}: there is no database yet; `newsletter build` makes one")
         if not read_only:
             _make_folder(file)
-    store = Store(url, read_only=read_only)
+    store = Store(url, read_only=read_only, beside=beside)
     try:
         _bring_up_to_date(store)
     except DBAPIError as error:

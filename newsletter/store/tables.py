@@ -223,16 +223,57 @@ class AudienceGroupRow(SQLModel, table=True):
     reason: str = ""
 
 
+class AudienceHourRow(SQLModel, table=True):
+    """When readers of a time zone are due for a frozen issue. ``time_zone`` is the subscriber column of that name."""
+
+    __tablename__ = "audience_hour"
+
+    issue_id: int = Field(foreign_key="issue.id", primary_key=True)
+    time_zone: str = Field(primary_key=True)
+    due_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class SendingRow(SQLModel, table=True):
+    """How the sending of a frozen issue stands: ``going``, ``paused`` or ``cancelled``.
+
+    ``held_until`` is when the provider may be asked again, ``held`` how often in a row it had no time for anybody.
+    ``trouble`` is what last stood in the way; it goes when a message is accepted.
+    """
+
+    __tablename__ = "sending"
+
+    issue_id: int = Field(foreign_key="issue.id", primary_key=True)
+    state: str = "going"
+    held_until: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    held: int = 0
+    trouble: str = Field(default="", sa_type=Text)
+    trouble_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class LedgerRow(SQLModel, table=True):
+    """The ledger as a whole, in its only row: a name that no other has, and the number of its last hand-over.
+
+    The witness beside the database holds the same two: see :mod:`newsletter.witness`.
+    """
+
+    __tablename__ = "ledger"
+
+    id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    name: str
+    handed: int = 0
+
+
 class DeliveryRow(SQLModel, table=True):
     """The durable record of (issue, subscriber). States and their changes: DESIGN, "Delivery".
 
     There is no foreign key to the subscriber: the record outlives the person's row, and says nothing about them then.
+    ``due_at`` is when the reader should get it; ``try_at`` is when it may be tried (again), and never earlier.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("issue_id", "subscriber_id"),
-        Index("ix_delivery_due", "issue_id", "state", "due_at"),
+        Index("ix_delivery_due", "issue_id", "state", "try_at", "id"),
         Index("ix_delivery_claim", "claimed_by", "state"),
     )
 
@@ -243,7 +284,8 @@ class DeliveryRow(SQLModel, table=True):
     state: str
     reason: str = ""
     due_at: dt.datetime = Field(sa_type=UtcDateTime)
-    try_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # Always set. (Only the schema allows none: SQLite cannot change that without copying the whole table.)
+    try_at: dt.datetime = Field(sa_type=UtcDateTime, nullable=True)
     attempts: int = 0
     claimed_by: str = ""
     claimed_at: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 import subscribers
-from newsletter import deliveries, issues, pieces, pipeline, summaries
+from newsletter import deliveries, issues, pieces, pipeline, sending, summaries
 from newsletter.config import Config
 from newsletter.deliveries import Claimed, Clocks
 from newsletter.issues import Draft
@@ -19,6 +19,7 @@ from newsletter.pipeline import Built, Press
 from newsletter.providers import Accepted, Outcome
 from newsletter.rendering import Masthead, Renderer
 from newsletter.scheduler import Hands, Keeper
+from newsletter.sending import Rules
 from newsletter.slots import Slot, day_of
 from newsletter.store import Store
 from newsletter.store.tables import DeliveryRow, EditionRow, IssueRow, PieceRow, SummaryRow
@@ -99,7 +100,8 @@ class Life:
 
     def send(self, number: int) -> dict[str, int]:
         """Hand over what is due of an issue."""
-        deliveries.send(self.store, number, _Post(self.answer), _compose, self.press.clocks)
+        rules = Rules(since=pipeline.window_start(self.press))
+        sending.send(self.store, number, _Post(self.answer), _compose, self.press.clocks, rules=rules)
         with self.store.read() as session:
             return deliveries.counts(session, number)
 

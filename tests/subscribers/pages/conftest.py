@@ -164,8 +164,8 @@ class Site:
         self.plan(number)
         with self.store.read() as session:
             issue = issues.load(session, number)
-        rendered = self.press.renderer.edition(Edition(issue, issue.pieces))
-        return [read_mail(to_bytes(pipeline.address(self.press, issue, rendered, one))) for one in self.claim(number)]
+        mould = pipeline.mould(self.press, issue, Edition(issue, issue.pieces))
+        return [read_mail(to_bytes(pipeline.address(self.press, issue, mould, one))) for one in self.claim(number)]
 
     def suppress(self, address: str, kind: Kind = Kind.COMPLAINT) -> None:
         """Suppress an address."""

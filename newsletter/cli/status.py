@@ -1,0 +1,70 @@
+"""`newsletter status`: how the sending stands, what went wrong last, and the way out of whatever is stuck."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from newsletter.cli._exits import Exit
+from newsletter.cli._workshop import Workshop
+
+if TYPE_CHECKING:
+    from newsletter.cli._console import Console
+    from newsletter.status import IssueStatus
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None but those that all have."""
+
+
+def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
+    """Read, and tell."""
+    from newsletter import status
+
+    console, config = workshop.console, workshop.config
+    window = dt.timedelta(hours=config.delivery.window_hours)
+    with workshop.store(read_only=True) as store, store.read() as session:
+        found = status.gather(store, session, workshop.clocks, window)
+    zone = ZoneInfo(config.newsletter.time_zone)
+    if found.problem:
+        console.row("Stopped", f"{found.problem}; `newsletter deliveries trust` goes on with this one")
+    for issue in found.issues:
+        _tell(console, issue, zone)
+    if found.draft:
+        console.row("Draft", f"issue {found.draft}; `newsletter send {found.draft}` sends it")
+    if not (found.issues or found.draft or found.problem):
+        console.say("Nothing was sent yet; `newsletter send` makes an issue and sends it.")
+    console.finish({"problem": found.problem, "draft": found.draft, "issues": [_json(one) for one in found.issues]})
+    return Exit.DONE
+
+
+def _tell(console: Console, issue: IssueStatus, zone: ZoneInfo) -> None:
+    slot = f", slot {issue.slot}" if issue.slot else ""
+    console.row("Issue", f"{issue.number} ({issue.state}{slot}): {issue.title}")
+    share = f" ({100 * issue.done / issue.audience:.0f} %)" if issue.audience else ""
+    states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in issue.counts.items())
+    console.row("Progress", f"{issue.done:,} of {issue.audience:,}{share}: {states or 'nobody is subscribed yet'}")
+    if issue.seconds_left is not None:
+        console.row("Rate", f"{issue.rate:,.0f} a second, {dt.timedelta(seconds=round(issue.seconds_left))} left")
+    if issue.last_error:
+        console.row("Last error", f"{_at(issue.last_error_at, zone)}: {issue.last_error}")
+    if issue.next_try:
+        console.row("Next try", _at(issue.next_try, zone))
+    for way in issue.ways:
+        console.row("Stuck", f"{way.what}: {', '.join(f'`{command}`' for command in way.commands)}")
+
+
+def _at(moment: dt.datetime | None, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if moment else "at an unknown time"
+
+
+def _json(issue: IssueStatus) -> dict[str, Any]:
+    return {
+        **asdict(issue),
+        "audience": issue.audience,
+        "done": issue.done,
+        "seconds_left": issue.seconds_left,
+    }
