@@ -283,20 +283,32 @@ def editions_of(session: Session, issue: int) -> dict[int, tuple[int, ...]]:
     return {row.id or 0: tuple(row.piece_ids) for row in rows}
 
 
+class Lock(StrEnum):
+    """What others may do, until the transaction ends, with how a sending stands: anything, read it, or wait."""
+
+    NONE = "none"
+    SHARED = "shared"
+    OWN = "own"
+
+
 _STANDING = (
     sqlalchemy.select(SendingRow)
     .where(col(SendingRow.issue_id) == bindparam("issue"))
     .execution_options(populate_existing=True)
 )
-_STANDING_LOCKED = _STANDING.with_for_update()
+_STANDINGS = {
+    Lock.NONE: _STANDING,
+    Lock.SHARED: _STANDING.with_for_update(read=True),
+    Lock.OWN: _STANDING.with_for_update(),
+}
 
 
-def standing(session: Session, issue: int, *, lock: bool = True) -> SendingRow:
-    """How the sending of an issue stands; with ``lock``, nobody else can change that before this transaction ends.
+def standing(session: Session, issue: int, lock: Lock = Lock.NONE) -> SendingRow:
+    """How the sending of an issue stands. Take the lock before those of any delivery, and `OWN` to change it.
 
     Raises LedgerError for one whose audience is not frozen.
     """
-    row = session.scalars(_STANDING_LOCKED if lock else _STANDING, {"issue": issue}).first()
+    row = session.scalars(_STANDINGS[lock], {"issue": issue}).first()
     if row is None:
         raise LedgerError(f"issue {issue} is not being sent; `newsletter issues list` shows where it is")
     return row
@@ -326,7 +338,7 @@ def cancel(session: Session, issue: int, real_now: dt.datetime) -> int:
 
 
 def _set_state(session: Session, issue: int, state: str) -> SendingRow:
-    row = standing(session, issue)
+    row = standing(session, issue, Lock.OWN)
     if row.state == CANCELLED:
         raise LedgerError(f"issue {issue} is cancelled, which is for good; its page stays public")
     row.state = state
@@ -353,6 +365,7 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     A process is dead when it ran on this machine and is gone, or when its lease has run out. ``now`` is the real time.
     Returns how many of each.
     """
+    state = _waiting(standing(session, issue, Lock.SHARED))
     held = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state).in_((CLAIMED, HANDING)))
     owners = session.exec(select(DeliveryRow.claimed_by).where(held).distinct()).all()
     gone = [owner for owner in owners if _is_gone(owner)]
@@ -360,7 +373,7 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     claimed = session.execute(
         update(_DELIVERY)
         .where(dead, or_(col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.provider) == repeatable))
-        .values(state=_waiting(standing(session, issue)), claimed_by="", changed_at=now)
+        .values(state=state, claimed_by="", changed_at=now)
     )
     handing = session.execute(
         update(_DELIVERY)
@@ -428,7 +441,7 @@ def claim(
     leaves out what was due before it, and ``real_now`` starts the lease. None are claimed of an issue that is paused or
     cancelled, or whose provider asked to wait.
     """
-    sending = standing(session, issue)
+    sending = standing(session, issue, Lock.SHARED)
     if sending.state != GOING or (sending.held_until and sending.held_until > now):
         return []
     query = _next(issue, now, since).limit(limit)
@@ -582,8 +595,6 @@ def mark(session: Session, sending: SendingRow, handed: Sequence[Handed], owner:
             few += ({**named, **by_whom, "row": row} for row in ids)
     if few:
         rows.execute(_MARK_EACH, few)
-    if sending.held or sending.trouble:
-        _clear_trouble(sending, handed)
 
 
 _MARKED = ("new_state", "new_reason", "new_ref", "new_attempts", "again")
@@ -631,9 +642,10 @@ def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
             return IN_DOUBT, why, "", tries, None
 
 
-def _clear_trouble(sending: SendingRow, handed: Sequence[Handed]) -> None:
-    if any(isinstance(one.outcome, Accepted) for one in handed):
-        sending.held, sending.held_until, sending.trouble, sending.trouble_at = 0, None, "", None
+def clear_trouble(session: Session, sending: SendingRow) -> None:
+    """Forget what stood in the way of an issue: the provider takes its messages again."""
+    sending.held, sending.held_until, sending.trouble, sending.trouble_at = 0, None, "", None
+    session.add(sending)
 
 
 def wait_for(tries: int, wish: float = 0.0) -> dt.timedelta:
@@ -670,7 +682,7 @@ def send_doubts_again(session: Session, issue: int, until: dt.datetime, clocks: 
     doubted = and_(
         col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state) == IN_DOUBT, col(DeliveryRow.changed_at) <= until
     )
-    if standing(session, issue).state == CANCELLED:
+    if standing(session, issue, Lock.SHARED).state == CANCELLED:
         return 0
     values = {"state": PLANNED, "reason": "in doubt for too long", "changed_at": clocks.real()}
     return _rowcount(session.execute(update(_DELIVERY).where(doubted).values(values)))
@@ -693,7 +705,7 @@ def resolve(
         case Verdict.FAILED:
             values |= {"state": FAILED, "reason": "not sent, says the owner"}
         case Verdict.AGAIN:
-            if standing(session, issue).state == CANCELLED:
+            if standing(session, issue, Lock.SHARED).state == CANCELLED:
                 raise LedgerError(
                     f"issue {issue} is cancelled, which is for good; only `--as sent` and `--as failed` are left"
                 )
