@@ -30,7 +30,21 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, insert, literal, not_, or_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    update,
+)
 from sqlmodel import Session, SQLModel, col, select
 
 import subscribers
@@ -313,14 +327,32 @@ def readers_of_editions(session: Session, issue: int) -> dict[int, int]:
     return {key: count for key, count in session.exec(query.group_by(col(DeliveryRow.edition_id))) if key}
 
 
-def standing(session: Session, issue: int, *, lock: bool = True) -> SendingRow:
-    """How the sending of an issue stands; with ``lock``, nobody else can change that before this transaction ends.
+class Lock(StrEnum):
+    """What others may do, until the transaction ends, with how a sending stands: anything, read it, or wait."""
+
+    NONE = "none"
+    SHARED = "shared"
+    OWN = "own"
+
+
+_STANDING = (
+    sqlalchemy.select(SendingRow)
+    .where(col(SendingRow.issue_id) == bindparam("issue"))
+    .execution_options(populate_existing=True)
+)
+_STANDINGS = {
+    Lock.NONE: _STANDING,
+    Lock.SHARED: _STANDING.with_for_update(read=True),
+    Lock.OWN: _STANDING.with_for_update(),
+}
+
+
+def standing(session: Session, issue: int, lock: Lock = Lock.NONE) -> SendingRow:
+    """How the sending of an issue stands. Take the lock before those of any delivery, and `OWN` to change it.
 
     Raises LedgerError for one whose audience is not frozen.
     """
-    query = select(SendingRow).where(SendingRow.issue_id == issue)
-    query = query.with_for_update() if lock else query
-    row = session.exec(query, execution_options={"populate_existing": True}).first()
+    row = session.scalars(_STANDINGS[lock], {"issue": issue}).first()
     if row is None:
         raise LedgerError(f"issue {issue} is not being sent; `newsletter issues list` shows where it is")
     return row
@@ -350,7 +382,7 @@ def cancel(session: Session, issue: int, real_now: dt.datetime) -> int:
 
 
 def _set_state(session: Session, issue: int, state: str) -> SendingRow:
-    row = standing(session, issue)
+    row = standing(session, issue, Lock.OWN)
     if row.state == CANCELLED:
         raise LedgerError(f"issue {issue} is cancelled, which is for good; its page stays public")
     row.state = state
@@ -377,6 +409,7 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     A process is dead when it ran on this machine and is gone, or when its lease has run out. ``now`` is the real time.
     Returns how many of each.
     """
+    state = _waiting(standing(session, issue, Lock.SHARED))
     held = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state).in_((CLAIMED, HANDING)))
     owners = session.exec(select(DeliveryRow.claimed_by).where(held).distinct()).all()
     gone = [owner for owner in owners if _is_gone(owner)]
@@ -384,7 +417,7 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     claimed = session.execute(
         update(_DELIVERY)
         .where(dead, or_(col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.provider) == repeatable))
-        .values(state=_waiting(standing(session, issue)), claimed_by="", changed_at=now)
+        .values(state=state, claimed_by="", changed_at=now)
     )
     handing = session.execute(
         update(_DELIVERY)
@@ -452,7 +485,7 @@ def claim(
     leaves out what was due before it, and ``real_now`` starts the lease. None are claimed of an issue that is paused or
     cancelled, or whose provider asked to wait.
     """
-    sending = standing(session, issue)
+    sending = standing(session, issue, Lock.SHARED)
     if sending.state != GOING or (sending.held_until and sending.held_until > now):
         return []
     query = _next(issue, now, since).limit(limit)
@@ -518,20 +551,11 @@ def mark_handing(session: Session, ids: Sequence[int], owner: str, provider: str
     some to another process, and readers who left since the claim are skipped. The caller has asked for the `standing`
     in this transaction.
     """
-    real_now = clocks.real()
-    ours = and_(_NAMED, col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == owner)
-    mailable = _exists(subscribers.mailable(clocks.now()))
-    marked = session.execute(
-        update(_DELIVERY)
-        .where(ours, mailable)
-        .values(state=HANDING, provider=provider, attempts=DeliveryRow.attempts + 1, claimed_at=real_now)
-        .returning(col(DeliveryRow.id), col(DeliveryRow.attempts)),
-        {"ids": ids},
-    )
-    leaving = {row.id: row.attempts for row in marked.all()}
+    given = {"ids": ids, "of": owner, "now": clocks.now(), "at": clocks.real()}
+    rows = session.connection()
+    leaving = {row.id: row.attempts for row in rows.execute(_LEAVING, {**given, "by": provider})}
     if len(leaving) < len(ids):
-        gone = update(_DELIVERY).where(ours, not_(mailable))
-        session.execute(gone.values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=real_now), {"ids": ids})
+        rows.execute(_GONE, given)
     return leaving
 
 
@@ -539,6 +563,20 @@ def _exists(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     person = subscribers.Subscriber
     return select(person.id).where(col(person.id) == col(DeliveryRow.subscriber_id), condition).exists()
 
+
+# Built once: to build a statement takes longer than to run it, and these run for every few messages.
+_AT: BindParameter[dt.datetime] = bindparam("at", type_=UtcDateTime())
+_MAILABLE = _exists(subscribers.mailable(bindparam("now", type_=UtcDateTime())))
+_OURS = and_(_NAMED, col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == bindparam("of"))
+_LEAVING = (
+    update(_DELIVERY)
+    .where(_OURS, _MAILABLE)
+    .values(state=HANDING, provider=bindparam("by"), attempts=DeliveryRow.attempts + 1, claimed_at=_AT)
+    .returning(col(DeliveryRow.id), col(DeliveryRow.attempts))
+)
+_GONE = (
+    update(_DELIVERY).where(_OURS, not_(_MAILABLE)).values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=_AT)
+)
 
 _LEDGER = SQLModel.metadata.tables["ledger"]
 
@@ -555,9 +593,11 @@ def ledger(session: Session, *, lock: bool = True) -> tuple[str, int]:
 
 def count_hand_over(session: Session) -> tuple[str, int]:
     """Give the next hand-over its number. Returns the ledger's name and that number, as `ledger` does."""
-    counted = update(_LEDGER).values(handed=_LEDGER.c.handed + 1).returning(_LEDGER.c.name, _LEDGER.c.handed)
-    name, handed = session.execute(counted).one()
+    name, handed = session.connection().execute(_COUNTED).one()
     return name, handed
+
+
+_COUNTED = update(_LEDGER).values(handed=_LEDGER.c.handed + 1).returning(_LEDGER.c.name, _LEDGER.c.handed)
 
 
 def rename_ledger(session: Session, at_least: int) -> tuple[str, int]:
@@ -589,18 +629,16 @@ def mark(session: Session, sending: SendingRow, handed: Sequence[Handed], owner:
     alike: dict[tuple[Any, ...], list[int]] = {}
     for one in handed:
         alike.setdefault(_mark(one, now, waiting), []).append(one.id)
-    statement, rows = _marking(owner, clocks.real()), session.connection()
+    by_whom, rows = {"of": owner, "at": clocks.real()}, session.connection()
     few = list[dict[str, Any]]()
     for values, ids in alike.items():
         named = dict(zip(_MARKED, values, strict=True))
         if len(ids) >= _MANY_ALIKE:
-            rows.execute(statement.where(_NAMED), {**named, "ids": ids})
+            rows.execute(_MARK_MANY, {**named, **by_whom, "ids": ids})
         else:
-            few += ({**named, "row": row} for row in ids)
+            few += ({**named, **by_whom, "row": row} for row in ids)
     if few:
-        rows.execute(statement.where(col(DeliveryRow.id) == bindparam("row")), few)
-    if sending.held or sending.trouble:
-        _clear_trouble(sending, handed)
+        rows.execute(_MARK_EACH, few)
 
 
 _MARKED = ("new_state", "new_reason", "new_ref", "new_attempts", "again")
@@ -608,9 +646,9 @@ _MANY_ALIKE = 20
 """So many rows with the same values are cheaper in a statement of their own."""
 
 
-def _marking(owner: str, real_now: dt.datetime) -> sqlalchemy.Update:
+def _marking() -> sqlalchemy.Update:
     """Takes a hand-over of the owner's, or a doubt, to the values of `_MARKED`."""
-    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == owner)
+    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == bindparam("of"))
     return (
         update(_DELIVERY)
         .where(or_(ours, col(DeliveryRow.state) == IN_DOUBT))
@@ -621,9 +659,13 @@ def _marking(owner: str, real_now: dt.datetime) -> sqlalchemy.Update:
             attempts=bindparam("new_attempts"),
             try_at=func.coalesce(bindparam("again", type_=UtcDateTime()), col(DeliveryRow.try_at)),
             claimed_by="",
-            changed_at=real_now,
+            changed_at=_AT,
         )
     )
+
+
+_MARK_MANY = _marking().where(_NAMED)
+_MARK_EACH = _marking().where(col(DeliveryRow.id) == bindparam("row"))
 
 
 def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
@@ -644,9 +686,10 @@ def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
             return IN_DOUBT, why, "", tries, None
 
 
-def _clear_trouble(sending: SendingRow, handed: Sequence[Handed]) -> None:
-    if any(isinstance(one.outcome, Accepted) for one in handed):
-        sending.held, sending.held_until, sending.trouble, sending.trouble_at = 0, None, "", None
+def clear_trouble(session: Session, sending: SendingRow) -> None:
+    """Forget what stood in the way of an issue: the provider takes its messages again."""
+    sending.held, sending.held_until, sending.trouble, sending.trouble_at = 0, None, "", None
+    session.add(sending)
 
 
 def wait_for(tries: int, wish: float = 0.0) -> dt.timedelta:
@@ -683,7 +726,7 @@ def send_doubts_again(session: Session, issue: int, until: dt.datetime, clocks: 
     doubted = and_(
         col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state) == IN_DOUBT, col(DeliveryRow.changed_at) <= until
     )
-    if standing(session, issue).state == CANCELLED:
+    if standing(session, issue, Lock.SHARED).state == CANCELLED:
         return 0
     values = {"state": PLANNED, "reason": "in doubt for too long", "changed_at": clocks.real()}
     return _rowcount(session.execute(update(_DELIVERY).where(doubted).values(values)))
@@ -706,7 +749,7 @@ def resolve(
         case Verdict.FAILED:
             values |= {"state": FAILED, "reason": "not sent, says the owner"}
         case Verdict.AGAIN:
-            if standing(session, issue).state == CANCELLED:
+            if standing(session, issue, Lock.SHARED).state == CANCELLED:
                 raise LedgerError(
                     f"issue {issue} is cancelled, which is for good; only `--as sent` and `--as failed` are left"
                 )

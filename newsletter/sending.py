@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from newsletter import deliveries, providers
-from newsletter.deliveries import GOING, Claimed, Clocks, Handed
-from newsletter.providers import InDoubt, NotAllowed, Outcome, Provider, TryLater, Unreachable
+from newsletter.deliveries import GOING, Claimed, Clocks, Handed, Lock
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, TryLater, Unreachable
 from newsletter.store import Store
 from newsletter.values import Message
 from newsletter.witness import Witness
@@ -151,7 +151,7 @@ class _Clerk:
         self._with_provider: dict[str, tuple[int, int]] = {}
         self._learned: list[Handed] = []
         self._busy = _Busy(provider.batch)
-        self._is_closed = False
+        self._is_closed = self._has_accepted = False
         self.error: BaseException | None = None
 
     def begin(self) -> None:
@@ -177,7 +177,7 @@ class _Clerk:
         with self._lock, self._store.write() as session:
             self._is_closed = True
             # Before any delivery: whoever pauses or cancels takes its locks in this order too.
-            sending = deliveries.standing(session, self._issue)
+            sending = deliveries.standing(session, self._issue, Lock.OWN)
             rest = self._rest()
             self._learned += [Handed(row, tries, rest) for row, tries in self._with_provider.values()]
             self._with_provider = {}
@@ -187,6 +187,8 @@ class _Clerk:
                 deliveries.hold(session, sending, self._busy.why, self._busy.wish, self._clocks)
             elif isinstance(self.error, NotAllowed | Unreachable):
                 deliveries.complain(session, sending, str(self.error), self._clocks)
+            elif self._has_accepted:
+                deliveries.clear_trouble(session, sending)
 
     def _rest(self) -> Outcome | None:
         """What to say of messages that the provider still has."""
@@ -228,7 +230,7 @@ class _Clerk:
         if not (ids or self._learned):
             return {}
         with self._store.write() as session:
-            sending = deliveries.standing(session, self._issue)
+            sending = deliveries.standing(session, self._issue, Lock.SHARED)
             deliveries.mark(session, sending, self._learned, self._owner, self._clocks)
             goes_on = sending.state == GOING
             leaving, name, number = self._leave(session, ids) if ids and goes_on else ({}, "", 0)
@@ -240,9 +242,11 @@ class _Clerk:
 
     def _leave(self, session: Session, ids: Sequence[int]) -> tuple[dict[int, int], str, int]:
         """Make these `handing`: which of them, and the ledger's name and the number of this hand-over."""
+        leaving = deliveries.mark_handing(session, ids, self._owner, self._provider.name, self._clocks)
+        # Last: until the commit it holds up every other sending.
         name, number = deliveries.count_hand_over(session)
         self._witness.check(name, number - 1)
-        return deliveries.mark_handing(session, ids, self._owner, self._provider.name, self._clocks), name, number
+        return leaving, name, number
 
     def _testify(self, leaving: dict[int, int], name: str, number: int) -> None:
         try:
@@ -258,6 +262,7 @@ class _Clerk:
             if found is not None:
                 self._learned.append(Handed(*found, outcome))
                 self._busy.note(outcome)
+                self._has_accepted |= isinstance(outcome, Accepted)
 
 
 @dataclass(slots=True)

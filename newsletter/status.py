@@ -73,7 +73,7 @@ def gather(store: Store, session: Session, clocks: Clocks, window: dt.timedelta)
 
 def _issue(session: Session, number: int, clocks: Clocks, window: dt.timedelta) -> IssueStatus:
     now, real_now = clocks.now(), clocks.real()
-    row, standing = issues.row_of(session, number), deliveries.standing(session, number, lock=False)
+    row, standing = issues.row_of(session, number), deliveries.standing(session, number)
     counts = deliveries.counts(session, number)
     waits = deliveries.waiting(session, number, now, now - window)
     is_sending, dead = deliveries.held_by(session, number, real_now)

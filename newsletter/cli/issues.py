@@ -229,7 +229,7 @@ def _stand(workshop: Workshop, store: Store, number: int, text: str) -> int:
     from newsletter import deliveries
 
     with store.read() as session:
-        state = deliveries.standing(session, number, lock=False).state
+        state = deliveries.standing(session, number).state
         counts = deliveries.counts(session, number)
     workshop.console.say(f"Issue {number} is {text}.")
     workshop.console.finish({"issue": number, "sending": state, "states": counts})

@@ -133,7 +133,7 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
             counts = pipeline.send(press, number, provider, progress, late=with_late, halt=halt)
         with store.read() as session:
             skipped = deliveries.skips(session, number)
-            standing = deliveries.standing(session, number, lock=False)
+            standing = deliveries.standing(session, number)
         _say_why_not(workshop, press, number, counts, halted=halt.is_asked)
     _report.sent(console, title, provider.name, counts, skipped)
     if provider.name == "files" and readers:
@@ -158,7 +158,7 @@ def _late(arguments: argparse.Namespace, workshop: Workshop, press: Press, numbe
     from newsletter import deliveries, pipeline
 
     with press.store.read() as session:
-        state = deliveries.standing(session, number, lock=False).state
+        state = deliveries.standing(session, number).state
         waits = deliveries.waiting(session, number, press.clocks.now(), pipeline.window_start(press))
     if state == deliveries.PAUSED:
         raise Stop(Exit.GATE, f"issue {number} is paused; `newsletter issues resume {number}` lets it go on")
@@ -185,7 +185,7 @@ def _say_why_not(workshop: Workshop, press: Press, number: int, counts: dict[str
 
     warn, planned = workshop.console.warn, counts.get(deliveries.PLANNED, 0)
     with press.store.read() as session:
-        standing = deliveries.standing(session, number, lock=False)
+        standing = deliveries.standing(session, number)
     if standing.state != deliveries.GOING:
         warn(f"Issue {number} was {standing.state} meanwhile; `newsletter status` shows the way on.")
     elif halted:

@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
@@ -148,12 +148,23 @@ def _make_folder(file: Path) -> None:
 def _engine(url: str, read_only: bool) -> Engine:
     file = sqlite_file(url)
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, hide_parameters=True)
+        return _server_engine(url)
     target = url if file is None or not read_only else f"sqlite:///file:{_quoted(file)}?mode=ro&uri=true"
     engine = create_engine(target, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_read_only if read_only else _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _server_engine(url: str) -> Engine:
+    try:
+        return create_engine(url, hide_parameters=True)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        kind = make_url(url).drivername
+        raise StoreError(
+            f"data.database_url: the driver for {kind} is not installed ({error}); for PostgreSQL, install the extra "
+            "`postgres` and begin the URL with postgresql+psycopg://"
+        ) from error
 
 
 def _quoted(file: Path) -> str:

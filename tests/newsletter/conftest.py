@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from newsletter.store import Store, open_store
+from tests.newsletter import postgres
 
 
 @pytest.fixture(scope="session")
@@ -25,5 +26,25 @@ def store(empty_database: Path, tmp_path: Path) -> Iterator[Store]:
     file = tmp_path / "newsletter.sqlite3"
     shutil.copy(empty_database, file)
     opened = open_store(f"sqlite:///{file}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL of the tests' own."""
+    if why := postgres.missing():
+        pytest.skip(f"{why}: the ledger was not tried on PostgreSQL")
+    with postgres.cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def either_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty database of the test's own, of each of the two kinds."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("store")
+        return
+    opened = open_store(request.getfixturevalue("cluster").database(), beside=tmp_path)
     yield opened
     opened.close()

@@ -6,16 +6,21 @@ import datetime as dt
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import func
 from sqlmodel import Session, select
 
 import subscribers
 from newsletter import deliveries, sending
-from newsletter.deliveries import Claimed, Clocks
+from newsletter.deliveries import Claimed, Clocks, LedgerError, Verdict
 from newsletter.editions import Assignment
 from newsletter.providers import Accepted, InDoubt, More, NotAllowed, Outcome, Refused, TryLater, Unreachable
 from newsletter.sending import Rules
@@ -50,6 +55,12 @@ class Post:
                 yield outcome
 
 
+@pytest.fixture
+def store(either_store: Store) -> Store:
+    """Every fact here holds on both kinds of database."""
+    return either_store
+
+
 def compose(claimed: Claimed) -> Message:
     return Message(claimed.key, claimed.address, (("Subject", "x"),), "text")
 
@@ -76,7 +87,7 @@ def frozen(store: Store, readers: int = 5) -> int:
     return _freeze(store)
 
 
-def _freeze(store: Store) -> int:
+def _freeze(store: Store, due_in: dict[str, dt.datetime] | None = None) -> int:
     made = issue()
     with store.write() as session:
         row = IssueRow(date=DAY.date(), title=made.title, state="frozen", input_hash="", created_at=DAY, selection={})
@@ -86,7 +97,7 @@ def _freeze(store: Store) -> int:
             "*": Assignment(Edition(made, made.pieces)),
             "absent": Assignment(None, "no piece fits their topics"),
         }
-        deliveries.plan(session, row.id or 0, groups, frequency=Frequency.EVERY, due_at=DAY, now=DAY)
+        deliveries.plan(session, row.id or 0, groups, frequency=Frequency.EVERY, due_at=DAY, now=DAY, due_in=due_in)
         return row.id or 0
 
 
@@ -337,3 +348,196 @@ def test_a_provider_that_repeats_safely_leaves_nothing_in_doubt(store: Store) ->
         deliveries.mark_handing(session, [claimed[0].id], "dead", "post", CLOCKS)
     later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
     assert _send(store, number, Post(repeats_safely=True), later) == {"accepted": 5, "skipped": 2}
+
+
+def test_two_claimers_at_once_get_different_deliveries(store: Store) -> None:
+    """On PostgreSQL the second passes over what the first holds; on SQLite it waits for its end."""
+    number, claimed, barrier = frozen(store, 40), dict[str, list[int]](), threading.Barrier(2)
+
+    def take(name: str) -> None:
+        barrier.wait()
+        with store.write() as session:
+            claimed[name] = [one.id for one in deliveries.claim(session, number, name, 15, DAY, DAY)]
+            time.sleep(0.2)
+
+    threads = [threading.Thread(target=take, args=(name,)) for name in ("one", "two")]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(ids) for ids in claimed.values()] == [15, 15]
+    assert len({*claimed["one"], *claimed["two"]}) == 30
+    if store.engine.dialect.name == "postgresql":
+        assert time.monotonic() - began < 0.38
+
+
+def test_two_sendings_at_once_hand_over_each_delivery_once(store: Store) -> None:
+    number, posts = frozen(store, 60), [Post(), Post()]
+    threads = [threading.Thread(target=_send, args=(store, number, post)) for post in posts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(posts[0].taken + posts[1].taken) == sorted(f"reader{n}@example.com" for n in range(60))
+    assert counts(store, number) == {"accepted": 60, "skipped": 2}
+
+
+def test_readers_are_due_at_their_own_hour(store: Store) -> None:
+    with store.write() as session:
+        for zone in ("", "Europe/Berlin", "America/New_York"):
+            _people(session, 1, time_zone=zone)
+    due_in = {zone: deliveries.at_hour(8, zone, "UTC", DAY) for zone in ("", "Europe/Berlin", "America/New_York")}
+    number = _freeze(store, due_in)
+    for hour, accepted in ((0, None), (1, 1), (4, 1), (5, 2), (23, 3)):
+        post = Post()
+        _send(store, number, post, Clocks(now=lambda h=hour: DAY + dt.timedelta(hours=h), real=lambda: DAY))  # type: ignore[misc]
+        assert counts(store, number).get("accepted") == accepted
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "hour", "due"),
+    [
+        ("Europe/Berlin", "2026-05-29T04:00", 7, "2026-05-29T05:00"),
+        ("Europe/Berlin", "2026-05-29T05:30", 7, "2026-05-29T05:30"),
+        ("Europe/Berlin", "2026-05-29T06:00", 7, "2026-05-30T05:00"),
+        ("America/New_York", "2026-05-29T07:00", 7, "2026-05-29T11:00"),
+        ("Pacific/Kiritimati", "2026-05-29T07:00", 7, "2026-05-29T17:00"),
+        ("Europe/Berlin", "2026-03-28T12:00", 2, "2026-03-29T01:00"),
+        ("Europe/Berlin", "2026-10-24T12:00", 2, "2026-10-25T00:00"),
+        ("Europe/Berlin", "2026-10-25T01:10", 2, "2026-10-25T01:10"),
+        ("No/Where", "2026-05-29T06:00", 7, "2026-05-29T07:00"),
+        ("", "2026-05-29T06:00", 7, "2026-05-29T07:00"),
+    ],
+)
+def test_a_local_hour_is_the_next_one_of_the_readers_clock(zone: str, now: str, hour: int, due: str) -> None:
+    moment = dt.datetime.fromisoformat(now).replace(tzinfo=dt.UTC)
+    assert deliveries.at_hour(hour, zone, "UTC", moment) == dt.datetime.fromisoformat(due).replace(tzinfo=dt.UTC)
+
+
+@given(
+    st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu"]),
+    st.datetimes(dt.datetime(2011, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(dt.UTC)),
+    st.integers(0, 23),
+)
+def test_a_local_hour_is_never_past_and_comes_within_two_days(zone: str, now: dt.datetime, hour: int) -> None:
+    due = deliveries.at_hour(hour, zone, "UTC", now)
+    assert now <= due <= now + dt.timedelta(days=2, hours=2)
+    assert due.astimezone(ZoneInfo(zone)).hour in (hour, (hour + 1) % 24)
+
+
+@pytest.mark.parametrize(
+    ("tries", "wish", "minutes"),
+    [(1, 0, 1), (2, 0, 2), (5, 0, 16), (8, 0, 120), (60, 0, 120), (1, 600, 10), (3, 60, 4), (1, 10**9, 1440)],
+)
+def test_a_wait_doubles_up_to_two_hours_and_a_wish_counts_up_to_a_day(tries: int, wish: float, minutes: int) -> None:
+    assert deliveries.wait_for(tries, wish) == dt.timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (Verdict.SENT, {"accepted": 5, "skipped": 2}),
+        (Verdict.FAILED, {"failed": 5, "skipped": 2}),
+        (Verdict.AGAIN, {"planned": 5, "skipped": 2}),
+    ],
+)
+def test_the_owner_says_what_became_of_doubts(store: Store, verdict: Verdict, expected: dict[str, int]) -> None:
+    number = frozen(store)
+    _send(store, number, Post(lambda m: InDoubt(m.key, "reset")))
+    with store.write() as session:
+        assert deliveries.resolve(session, number, verdict, CLOCKS, state="in_doubt") == 5
+        assert deliveries.resolve(session, number, verdict, CLOCKS, state="in_doubt") == 0
+    assert counts(store, number) == expected
+
+
+def test_one_doubt_is_resolved_by_its_key(store: Store) -> None:
+    number = frozen(store)
+    _send(store, number, Post(lambda m: InDoubt(m.key, "reset")))
+    with store.write() as session:
+        listed = deliveries.listing(session, "in_doubt", number, 100)
+        found = deliveries.parse_key(listed[2].key)
+        assert found == (number, listed[2].subscriber_id)
+        reader = found[1]
+        changed = deliveries.resolve(session, number, Verdict.AGAIN, CLOCKS, subscriber_id=reader, state="in_doubt")
+    assert changed == 1
+    assert counts(store, number) == {"planned": 1, "in_doubt": 4, "skipped": 2}
+    post = Post()
+    _send(store, number, post)
+    assert post.taken == [listed[2].address]
+
+
+def test_nothing_of_a_cancelled_issue_is_planned_again(store: Store) -> None:
+    number = frozen(store)
+    _send(store, number, Post(lambda m: InDoubt(m.key, "reset")))
+    with store.write() as session:
+        assert deliveries.cancel(session, number, DAY) == 0
+    with pytest.raises(LedgerError, match="cancelled, which is for good"), store.write() as session:
+        deliveries.resolve(session, number, Verdict.AGAIN, CLOCKS, state="in_doubt")
+    with store.write() as session:
+        assert deliveries.send_doubts_again(session, number, DAY, CLOCKS) == 0
+    for change in (deliveries.pause, deliveries.resume):
+        with pytest.raises(LedgerError, match="for good"), store.write() as session:
+            change(session, number)
+
+
+def test_what_a_dead_process_claimed_of_a_cancelled_issue_is_cancelled(store: Store) -> None:
+    number = frozen(store)
+    with store.write() as session:
+        claimed = deliveries.claim(session, number, "dead", 3, DAY, DAY)
+        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", CLOCKS)
+        assert deliveries.cancel(session, number, DAY) == 4
+    later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
+    assert _send(store, number, Post(), later) == {"in_doubt": 1, "skipped": 2, "cancelled": 4}
+
+
+def test_paused_cancelled_and_late_issues_do_not_stand_in_the_way(store: Store) -> None:
+    numbers = [frozen(store, 1), _freeze(store), _freeze(store)]
+    with store.write() as session:
+        deliveries.pause(session, numbers[0])
+        deliveries.cancel(session, numbers[1], DAY)
+    with store.read() as session:
+        assert deliveries.unfinished_issue(session) == numbers[2]
+        assert deliveries.unfinished_issue(session, DAY) == numbers[2]
+        assert deliveries.unfinished_issue(session, DAY + dt.timedelta(seconds=1)) is None
+
+
+def test_an_issue_without_an_audience_cannot_be_paused(store: Store) -> None:
+    with pytest.raises(LedgerError, match="issue 7 is not being sent"), store.write() as session:
+        deliveries.pause(session, 7)
+
+
+def test_who_leaves_between_the_claim_and_the_call_is_not_mailed(store: Store) -> None:
+    number = frozen(store)
+    with store.write() as session:
+        claimed = deliveries.claim(session, number, "me", 3, DAY, DAY)
+        subscribers.unsubscribe(session, claimed[1].subscriber_id, now=DAY)
+        leaving = deliveries.mark_handing(session, [one.id for one in claimed], "me", "post", CLOCKS)
+    assert leaving == {claimed[0].id: 1, claimed[2].id: 1}
+    assert counts(store, number) == {"planned": 2, "handing": 2, "skipped": 3}
+
+
+def test_a_chunk_of_people_who_left_does_not_end_the_sending(store: Store) -> None:
+    number, post = frozen(store, 8), Post()
+    with store.write() as session:
+        for reader in range(1, 7):
+            subscribers.unsubscribe(session, reader, now=DAY)
+    assert _send(store, number, post) == {"accepted": 2, "skipped": 8}
+
+
+def test_a_process_of_the_same_number_that_began_later_is_another_one() -> None:
+    mine = deliveries.owner()
+    machine, number, began, word = mine.split("/")
+    assert not deliveries._is_gone(mine)
+    assert deliveries._is_gone("/".join((machine, number, str(int(began) - 1), word)))
+
+
+def test_a_claim_reads_only_what_is_due_however_much_is_not(store: Store) -> None:
+    """Nothing is sorted, and what was done or is to be tried later is not looked at."""
+    if store.engine.dialect.name != "sqlite":
+        return
+    statement = deliveries._next(1, DAY, DAY).limit(10).compile(store.engine, compile_kwargs={"literal_binds": True})
+    with store.engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+    assert any("ix_delivery_due (issue_id=? AND state=? AND try_at>? AND try_at<?)" in line for line in plan), plan
+    assert not any("TEMP B-TREE" in line or "SCAN delivery" in line for line in plan), plan

@@ -123,3 +123,22 @@ def test_an_answer_is_kept_and_found_by_its_hash(store: Store) -> None:
     answers.put("a" * 64, {"text": "x"})
     answers.put("a" * 64, {"text": "y"})
     assert StoredAnswers(store).get("a" * 64) == {"text": "y"}
+
+
+@pytest.mark.parametrize("url", ["postgresql+nosuch://host/x", "nosuch://host/x"])
+def test_a_database_without_its_driver_is_said_with_the_mend(url: str) -> None:
+    with pytest.raises(StoreError, match="install the extra `postgres`"):
+        open_store(url)
+
+
+def test_what_belongs_beside_a_database_has_a_place(store: Store, tmp_path: Path) -> None:
+    assert store.beside == tmp_path and store.file == tmp_path / "newsletter.sqlite3"
+    memory = Store("sqlite://", beside=tmp_path / "data")
+    assert (memory.file, memory.beside) == (None, tmp_path / "data")
+    memory.close()
+
+
+@pytest.mark.slow
+def test_postgresql_gets_exactly_the_tables_of_the_code(either_store: Store) -> None:
+    with either_store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
