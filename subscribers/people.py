@@ -182,9 +182,7 @@ def erase(session: Session, subscriber_id: int, *, now: dt.datetime) -> bool:
     suppression.put(session, subscriber.identity_hash, Kind.ERASED, now=now)
     for identity_hash in _own_hashes(session, subscriber):
         letters.forget(session, identity_hash)
-    for owned in (Consent, Feedback, AddressChange):
-        session.execute(delete(owned).where(col(owned.subscriber_id) == subscriber_id))
-    session.execute(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
+    _drop(session, subscriber_id)
     return True
 
 
@@ -240,15 +238,18 @@ def may_get_letters(session: Session, address: str) -> bool:
 def change_address(session: Session, subscriber_id: int, address: str, *, now: dt.datetime, consent_text: str) -> None:
     """Move a person to another address, after they confirmed at it: that is a double opt-in of the new one.
 
-    Raises LookupError, InvalidAddress, AddressTaken when someone else has it, Barred when the owner has to
-    lift something first.
+    A record that only waited for a confirmation there, or had left, was the same mailbox's: it gives way. Otherwise
+    anyone could block an address by typing it into the form. Raises LookupError, InvalidAddress, AddressTaken when
+    someone gets mail there already, Barred when the owner has to lift something first.
     """
     subscriber, parsed = get(session, subscriber_id), parse(address)
     other = _with_identity(session, parsed.identity)
-    if other is not None and other.id != subscriber_id:
+    if other is not None and other.id != subscriber_id and other.state == State.ACTIVE:
         raise AddressTaken("someone else has that address")
     identity_hash = suppression.hasher(session)(parsed.identity)
     _refuse_barred(session, identity_hash)
+    if other is not None and other.id != subscriber_id:
+        _drop(session, other.id)
     if subscriber.state == State.ACTIVE:
         suppression.lift(session, identity_hash, LIFTED_BY_PERSON, by=Lifter.PERSON)
     subscriber.address, subscriber.identity, subscriber.identity_hash = (
@@ -363,6 +364,13 @@ def _insert(
     )
     preferences.set(session, subscriber, wishes, now=now)
     return subscriber
+
+
+def _drop(session: Session, subscriber_id: int) -> None:
+    """Delete a person's row and all that hangs on it."""
+    for owned in (Consent, Feedback, AddressChange):
+        session.execute(delete(owned).where(col(owned.subscriber_id) == subscriber_id))
+    session.execute(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
 
 
 def _activate(session: Session, subscriber: Subscriber, *, now: dt.datetime, reason: str) -> None:

@@ -135,12 +135,11 @@ class DataPage:
         if not people.may_get_letters(session, new.address):
             return
         other = people.find(session, new.address)
-        if other is None:
-            url = desk.link(Purpose.ADDRESS, subscriber.id, change.id)
-            desk.write_letter(session, "address", new.address, url=url)
-        elif other.state == State.ACTIVE:
+        if other is not None and other.state == State.ACTIVE:
             url = desk.link(Purpose.PREFERENCES, other.id)
-            desk.write_letter(session, "already", other.address, url=url)
+            return desk.write_letter(session, "already", other.address, url=url)
+        url = desk.link(Purpose.ADDRESS, subscriber.id, change.id)
+        desk.write_letter(session, "address", new.address, url=url)
 
     def _subscriber(self, session: Session, request: Request) -> Subscriber | None:
         """The person of the link. Raises TokenError when it went to an address that they no longer have."""

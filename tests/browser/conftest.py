@@ -14,7 +14,7 @@ from tests.browser import looks
 from tests.browser.town import Town, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
 FLAGS = (
@@ -51,7 +51,22 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def open_page(chromium: Browser) -> Open:
+def strayed() -> list[str]:
+    """Addresses outside this machine that a page asked for. They are refused."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def everything_stays_here(strayed: list[str]) -> Iterator[None]:
+    """Fail a test whose page would have left this machine."""
+    yield
+    found = strayed.copy()
+    strayed.clear()
+    assert not found
+
+
+@pytest.fixture(scope="session")
+def open_page(chromium: Browser, strayed: list[str]) -> Open:
     """Opens a page of its own, without cookies or cache of any other, whose requests stay on loopback."""
 
     @contextmanager
@@ -61,19 +76,11 @@ def open_page(chromium: Browser) -> Open:
         context = chromium.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
         context.set_default_timeout(TIMEOUT_MILLISECONDS)
         context.add_init_script(script if styled else WITHOUT_STYLE)
+        context.route("**/*", judge)
         try:
-            with kept_here(context):
-                yield context.new_page()
+            yield context.new_page()
         finally:
             context.close()
-
-    return opened
-
-
-@contextmanager
-def kept_here(context: BrowserContext) -> Iterator[None]:
-    """Refuse every request that would leave loopback, and fail when there was one."""
-    strayed: list[str] = []
 
     def judge(route: Route) -> None:
         if urlsplit(route.request.url).hostname == "127.0.0.1":
@@ -82,9 +89,7 @@ def kept_here(context: BrowserContext) -> Iterator[None]:
             strayed.append(route.request.url)
             route.abort()
 
-    context.route("**/*", judge)
-    yield
-    assert not strayed, f"requests that left this machine: {strayed}"
+    return opened
 
 
 @pytest.fixture(scope="session")

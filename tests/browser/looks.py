@@ -104,7 +104,12 @@ STOPS = """
   const stops = all.filter(one => one.type !== 'radio' || one.checked ||
     !all.some(other => other.type === 'radio' && other.name === one.name && other.form === one.form &&
       (other.checked || other.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING)));
-  window.stops = stops;
+  const ring = one => {
+    const style = getComputedStyle(one);
+    const outline = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+    return `${outline ? style.outline : ''} ${style.boxShadow}`;
+  };
+  window.walk = {stops, ring, rest: stops.map(ring)};
   return stops.length;
 }
 """
@@ -112,19 +117,16 @@ STOPS = """
 
 FOCUSED = """
 () => {
-  const at = document.activeElement, style = getComputedStyle(at);
-  // A link over several lines may have nothing in its middle.
-  const shown = [...at.getClientRects()].some(part =>
-    at.contains(document.elementFromPoint(part.left + part.width / 2, part.top + part.height / 2)) ||
-    document.elementFromPoint(part.left + part.width / 2, part.top + part.height / 2)?.contains(at));
-  return {
-    place: window.stops.indexOf(at),
-    what: at.outerHTML.slice(0, 100),
-    ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 || style.boxShadow !== 'none',
-    shown,
-  };
+  const at = document.activeElement, place = walk.stops.indexOf(at);
+  // A link over several lines may have nothing in the middle of them all.
+  const shown = [...at.getClientRects()].some(part => {
+    const top = document.elementFromPoint(part.left + part.width / 2, part.top + part.height / 2);
+    return top && (at.contains(top) || top.contains(at));
+  });
+  return {place, shown, seen: place >= 0 && walk.ring(at) !== walk.rest[place], what: at.outerHTML.slice(0, 100)};
 }
 """
+"""What has the focus: which stop it is, whether it can be told from one without, and whether nothing lies over it."""
 
 
 @functools.cache
@@ -197,7 +199,7 @@ def walk(page: Page) -> list[str]:
         at = page.evaluate(FOCUSED)
         if at["place"] != place:
             wrong.append(f"stop {place} of {count} is {json.dumps(at['what'])}")
-        if not at["ring"]:
+        if not at["seen"]:
             wrong.append(f"the focus is not to be seen: {at['what']}")
         if not at["shown"]:
             wrong.append(f"the focus is covered: {at['what']}")

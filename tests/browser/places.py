@@ -27,6 +27,11 @@ class Place:
     post: str | None = None
     kind: str = FORM
 
+    @property
+    def method(self) -> str:
+        """How it is asked for."""
+        return "GET" if self.post is None else "POST"
+
     def open(self, page: Page, town: Town) -> None:
         """Go there. The status must be the one that is expected: another page would be looked at in its place."""
         address = f"{town.base}{self.path(town)}"
@@ -37,7 +42,7 @@ class Place:
 
     def _send(self, route: Route) -> None:
         headers = {**route.request.headers, "content-type": self.kind}
-        route.continue_(method="POST", headers=headers, post_data=self.post)
+        route.continue_(method=self.method, headers=headers, post_data=self.post)
 
 
 def at(path: str) -> Callable[[Town], str]:
@@ -122,6 +127,9 @@ PLACES: dict[str, Place] = {
     "data letter sent": Place(lambda town: town.data_letter(town.active()), post="send=yes"),
     "data": Place(lambda town: town.data(town.active())),
     "data without an address": Place(lambda town: town.data(town.active()), 422, post="do=move&address=ada"),
+    "data with the same address": Place(
+        lambda town: town.data(town.reader("same@example.com")), 422, post="do=move&address=same@example.com"
+    ),
     "data while moving": Place(lambda town: town.data(town.active()), post=f"do=move&address={LONG_ADDRESS}"),
     "data not deleted": Place(lambda town: town.data(town.active()), 422, post="do=delete"),
     "data deleted": Place(lambda town: town.data(town.active()), post="do=delete&sure=yes"),
@@ -131,6 +139,8 @@ PLACES: dict[str, Place] = {
     "leaving": Place(lambda town: town.unsubscribe(town.active())),
     "leaving before confirming": Place(lambda town: town.unsubscribe(town.pending())),
     "leaving with one mail a week": Place(lambda town: town.unsubscribe(town.active(frequency=Frequency.WEEKLY))),
+    "leaving of a chooser": Place(lambda town: town.unsubscribe(town.chooser("safety", "theory"))),
+    "leaving with no topic ticked": Place(lambda town: town.unsubscribe(town.active()), 422, post="instead=topics"),
     "left": Place(lambda town: town.unsubscribe(town.active()), post="leave=yes"),
     "left before": Place(lambda town: town.unsubscribe(town.gone())),
     "left long ago": Place(lambda town: town.unsubscribe(town.gone(LONG_AGO))),
@@ -138,7 +148,9 @@ PLACES: dict[str, Place] = {
     "undo": Place(lambda town: town.undo(town.gone())),
     "undone": Place(lambda town: town.undo(town.gone()), post="undo=yes"),
     "undone with one mail a week": Place(lambda town: town.undo(town.gone()), post="instead=weekly"),
+    "undone with topics": Place(lambda town: town.undo(town.gone()), post="instead=topics&topic=safety&topic=theory"),
     "undone with a pause": Place(lambda town: town.undo(town.gone()), post="instead=pause-90"),
+    "undone before confirming": Place(lambda town: town.undo(town.gone(reader=town.pending())), post="undo=yes"),
     "one mail a month": Place(
         lambda town: town.undo(town.gone(reader=town.active(frequency=Frequency.MONTHLY))), post="undo=yes"
     ),

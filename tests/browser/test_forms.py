@@ -15,6 +15,7 @@ from tests.browser.conftest import Open
 from tests.browser.hands import Hands
 from tests.browser.places import at
 from tests.browser.town import Town
+from tests.browser.wording import say
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -87,75 +88,75 @@ def is_erased(town: Town, reader: int) -> bool:
     return False
 
 
-ONLY_SAFETY = (("choose", "Only the topics ticked here"), ("tick", "Safety"))
+PAUSED = say("settled_pause", date="\0").partition("\0")[0]
+ONLY_SAFETY = (("choose", say("follow_chosen")), ("tick", "Safety"))
 
 FORMS: dict[str, Form] = {
     "search": Form(
-        nobody, everyone("/issues"), (("write", "Search titles and summaries", "model"), ("press", "Search")), "“model”"
+        nobody,
+        everyone("/issues"),
+        (("write", say("search_label"), "model"), ("press", say("search"))),
+        say("quoted", text="model"),
     ),
     "subscribe": Form(
         nobody,
         everyone("/subscribe"),
-        (("write", "Your mail address", "bo@example.com"), *ONLY_SAFETY, ("press", "Subscribe")),
-        "Check your mail",
+        (("write", say("address"), "bo@example.com"), *ONLY_SAFETY, ("press", say("subscribe_button"))),
+        say("asked_title"),
     ),
     "subscribe by Enter in a field": Form(
-        nobody, everyone("/subscribe"), (("send", "Your mail address", "cy@example.com"),), "Check your mail"
+        nobody, everyone("/subscribe"), (("send", say("address"), "cy@example.com"),), say("asked_title")
     ),
     "lost": Form(
         nobody,
         everyone("/lost"),
-        (("write", "Your mail address", "bo@example.com"), ("press", "Mail me the links")),
-        "Check your mail",
+        (("write", say("address"), "bo@example.com"), ("press", say("lost_button"))),
+        say("asked_title"),
     ),
     "send again": Form(
         nobody,
         everyone("/lost"),
-        (("send", "Your mail address", "bo@example.com"), ("press", "Send it again")),
-        "Check your mail",
+        (("send", say("address"), "bo@example.com"), ("press", say("send_again"))),
+        say("asked_title"),
     ),
-    "confirm": Form(Town.pending, Town.confirm, (("press", "Yes, subscribe me"),), "Welcome", is_active),
+    "confirm": Form(Town.pending, Town.confirm, (("press", say("confirm_button")),), say("welcome"), is_active),
     "preferences": Form(
         Town.active,
         Town.preferences,
         (
             *ONLY_SAFETY,
-            ("choose", "Plain text only"),
-            ("write", "Time zone", "Asia/Tokyo"),
-            ("press", "Save"),
+            ("choose", say("format_text")),
+            ("write", say("time_zone"), "Asia/Tokyo"),
+            ("press", say("save")),
         ),
-        "Saved.",
+        say("saved"),
         is_changed,
     ),
-    "leave": Form(Town.active, Town.unsubscribe, (("press", "Unsubscribe"),), "You are unsubscribed", is_gone),
-    "a pause instead": Form(
-        Town.active, Town.unsubscribe, (("press", "A pause of 30 days"),), "No mail comes until", is_paused
-    ),
+    "leave": Form(Town.active, Town.unsubscribe, (("press", say("leave_button")),), say("left_title"), is_gone),
+    "a pause instead": Form(Town.active, Town.unsubscribe, (("press", say("fewer_pause_30")),), PAUSED, is_paused),
     "topics instead": Form(
         Town.active,
         Town.unsubscribe,
-        (("tick", "Safety"), ("press", "Keep only what is ticked")),
-        "You follow Safety.",
+        (("tick", "Safety"), ("press", say("fewer_topics"))),
+        say("you_follow", topics="Safety"),
         follows_safety,
     ),
-    "undo": Form(Town.gone, Town.undo, (("press", "Undo"),), "You are on the list", is_active),
-    "undo with a pause": Form(
-        Town.gone, Town.undo, (("press", "A pause of 90 days"),), "No mail comes until", is_paused
-    ),
-    "feedback": Form(Town.active, Town.feedback, (("press", "No, it was not"),), "You said that it was not."),
-    "data letter": Form(Town.active, Town.data_letter, (("press", "Send me the letter"),), "is on its way"),
+    "undo": Form(Town.gone, Town.undo, (("press", say("undo_button")),), say("settled_title"), is_active),
+    "undo with a pause": Form(Town.gone, Town.undo, (("press", say("fewer_pause_90")),), PAUSED, is_paused),
+    "feedback": Form(Town.active, Town.feedback, (("press", say("feedback_no")),), say("feedback_no_said")),
+    "data letter": Form(Town.active, Town.data_letter, (("press", say("data_letter_button")),), say("data_sent")),
     "move": Form(
         Town.active,
         Town.data,
-        (("write", "The new address", "di@example.com"), ("press", "Ask at the new address")),
-        "A letter is on its way to di@example.com.",
+        (("write", say("new_address"), "di@example.com"), ("press", say("move_button"))),
+        say("move_sent", address="di@example.com"),
     ),
-    "new address": Form(Town.active, Town.change, (("press", "Use this address"),), "from now on", is_moved),
+    "new address": Form(Town.active, Town.change, (("press", say("address_button")),), say("moved_title"), is_moved),
     "delete": Form(
         Town.active,
         Town.data,
-        (("tick", "Yes, delete everything that is kept about me"), ("press", "Delete it")),
-        "Nothing is kept about you",
+        (("tick", say("sure")), ("press", say("delete_button"))),
+        say("deleted_title"),
         is_erased,
     ),
 }
@@ -187,5 +188,5 @@ def test_a_form_works_by_keyboard_alone(name: str, town: Town, window: Page) -> 
 def test_space_presses_a_button_too(town: Town, window: Page) -> None:
     reader = town.active()
     window.goto(f"{town.base}{town.unsubscribe(reader)}")
-    Hands(window).press("Unsubscribe", "Space")
+    Hands(window).press(say("leave_button"), "Space")
     assert is_gone(town, reader)

@@ -28,6 +28,7 @@ from newsletter.cli._workshop import Workshop
 from newsletter.config import load
 from newsletter.store import sqlite_file
 from tests.browser.conftest import Open
+from tests.browser.wording import say
 from tests.newsletter.web.conftest import House, entry
 from tests.subscribers.pages.conftest import body, read_mail
 
@@ -151,7 +152,7 @@ def test_from_subscribe_to_delete(owner: Owner, open_page: Open) -> None:
         _delete(visitor)
         for link in (confirm, preferences, feedback, unsubscribe, undo, data):
             page.goto(link)
-            visitor.reads("Nothing is kept about you here")
+            visitor.reads(say("nobody_title"))
         assert not page.context.cookies()
     _nothing_is_kept(owner)
 
@@ -160,28 +161,28 @@ def _join(owner: Owner, visitor: Visitor) -> str:
     """Ask with a choice of topics, and confirm by the letter. Returns its link."""
     page = visitor.page
     page.goto(f"{owner.base}/issues")
-    visitor.follow("Subscribe")
-    page.get_by_label("Your mail address").fill(ADDRESS)
-    page.get_by_label("Only the topics ticked here").check()
+    visitor.follow(say("subscribe"))
+    page.get_by_label(say("address")).fill(ADDRESS)
+    page.get_by_label(say("follow_chosen")).check()
     page.get_by_label("Safety").check()
-    visitor.press("Subscribe")
-    visitor.reads("Check your mail")
-    visitor.open_mail(owner.mail(ADDRESS, "Please confirm"))
-    link = visitor.follow("Confirm that you want it")
-    visitor.reads("You follow Safety.")
-    visitor.press("Yes, subscribe me")
-    visitor.reads("You are on the list")
+    visitor.press(say("subscribe_button"))
+    visitor.reads(say("asked_title"))
+    visitor.open_mail(owner.mail(ADDRESS, say("letters.confirm.subject")))
+    link = visitor.follow(say("letters.confirm.button"))
+    visitor.reads(say("you_follow", topics="Safety"))
+    visitor.press(say("confirm_button"))
+    visitor.reads(say("settled_title"))
     return link
 
 
 def _choose(owner: Owner, visitor: Visitor) -> str:
     """Change what comes by the welcome letter. Returns its link."""
-    visitor.open_mail(owner.mail(ADDRESS, "You are on the list"))
-    link = visitor.follow("Choose what you get")
+    visitor.open_mail(owner.mail(ADDRESS, say("letters.welcome.subject")))
+    link = visitor.follow(say("letters.welcome.button"))
     assert visitor.page.get_by_label("Safety").is_checked()
-    visitor.page.get_by_label("Everything, new topics too").check()
-    visitor.press("Save")
-    visitor.reads("Saved.")
+    visitor.page.get_by_label(say("follow_everything")).check()
+    visitor.press(say("save"))
+    visitor.reads(say("saved"))
     return link
 
 
@@ -190,61 +191,61 @@ def _read_and_say(owner: Owner, visitor: Visitor) -> str:
     owner.send_issue()
     mail = owner.mail(ADDRESS, ISSUE)
     visitor.open_mail(mail)
-    visitor.follow("View in browser")
+    visitor.follow(say("view_in_browser"))
     visitor.reads("A mailed piece")
     visitor.open_mail(mail)
-    link = visitor.follow("Was this worth your time?")
+    link = visitor.follow(say("worth"))
     visitor.reads("A mailed piece")
-    visitor.press("Yes, it was")
-    visitor.reads("You said that it was.")
+    visitor.press(say("feedback_yes"))
+    visitor.reads(say("feedback_yes_said"))
     return link
 
 
 def _leave_and_come_back(owner: Owner, visitor: Visitor) -> tuple[str, str]:
     """Take fewer mails, then none, then take that back. Returns the links for leaving and for undoing it."""
     visitor.open_mail(owner.mail(ADDRESS, ISSUE))
-    link = visitor.follow("Unsubscribe")
-    visitor.press("A pause of 30 days")
-    visitor.reads("No mail comes until")
+    link = visitor.follow(say("unsubscribe"))
+    visitor.press(say("fewer_pause_30"))
+    visitor.reads(say("settled_pause", date="\0").partition("\0")[0])
     visitor.page.goto(link)
-    visitor.press("Unsubscribe")
-    visitor.reads("You are unsubscribed")
-    visitor.press("Undo")
-    visitor.reads("You are on the list")
+    visitor.press(say("leave_button"))
+    visitor.reads(say("left_title"))
+    visitor.press(say("undo_button"))
+    visitor.reads(say("settled_title"))
     return link, visitor.page.url
 
 
 def _open_data(owner: Owner, visitor: Visitor, preferences: str, address: str) -> str:
     """Go to one's data by the letter to that address. Returns its link."""
     visitor.page.goto(preferences)
-    visitor.follow("Your address and your data")
-    visitor.press("Send me the letter")
-    visitor.open_mail(owner.mail(address, "Your data at"))
-    link = visitor.follow("See what is kept")
-    visitor.reads(f"This is about {address}.")
+    visitor.follow(say("data_link"))
+    visitor.press(say("data_letter_button"))
+    visitor.open_mail(owner.mail(address, say("letters.data.subject")))
+    link = visitor.follow(say("letters.data.button"))
+    visitor.reads(say("data_about", address=address))
     return link
 
 
 def _move(owner: Owner, visitor: Visitor, preferences: str) -> None:
     """Change the address by the letter to the new one. The old one is told, and the letter there is good no more."""
     data = _open_data(owner, visitor, preferences, ADDRESS)
-    visitor.page.get_by_label("The new address").fill(NEW_ADDRESS)
-    visitor.press("Ask at the new address")
-    visitor.reads("Nothing changes until")
-    visitor.open_mail(owner.mail(NEW_ADDRESS, "Please confirm this address"))
-    change = visitor.follow("Confirm this address")
-    visitor.press("Use this address")
-    visitor.reads(f"goes to {NEW_ADDRESS} from now on")
-    owner.mail(ADDRESS, "now goes to another address")
+    visitor.page.get_by_label(say("new_address")).fill(NEW_ADDRESS)
+    visitor.press(say("move_button"))
+    visitor.reads(say("move_sent", address=NEW_ADDRESS))
+    visitor.open_mail(owner.mail(NEW_ADDRESS, say("letters.address.subject")))
+    change = visitor.follow(say("letters.address.button"))
+    visitor.press(say("address_button"))
+    visitor.reads(say("moved", address=NEW_ADDRESS))
+    owner.mail(ADDRESS, say("letters.moved.subject"))
     for used in (data, change):
         visitor.page.goto(used)
-        visitor.reads("This link opens nothing")
+        visitor.reads(say("dead_link_title"))
 
 
 def _take_a_copy(visitor: Visitor) -> None:
     """Download one's data: all that the way so far has left."""
     with visitor.page.expect_download() as download:
-        visitor.page.get_by_role("button", name="Download the copy").click()
+        visitor.page.get_by_role("button", name=say("copy_button")).click()
     assert download.value.suggested_filename == "newsletter-data.json"
     copy: dict[str, Any] = json.loads(download.value.path().read_text("utf-8"))
     assert (copy["address"], copy["state"], copy["preferences"]["topics"]) == (NEW_ADDRESS, "active", None)
@@ -255,9 +256,9 @@ def _take_a_copy(visitor: Visitor) -> None:
 
 def _delete(visitor: Visitor) -> None:
     """Have everything deleted."""
-    visitor.page.get_by_label("Yes, delete everything that is kept about me").check()
-    visitor.press("Delete it")
-    visitor.reads("Everything was deleted")
+    visitor.page.get_by_label(say("sure")).check()
+    visitor.press(say("delete_button"))
+    visitor.reads(say("deleted_title"))
 
 
 def _nothing_is_kept(owner: Owner) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from newsletter import issues
-from newsletter.rendering import Reader, templates_folder
+from newsletter.rendering import Reader
 from newsletter.values import Edition
 from tests.browser import looks
 from tests.browser.town import LONG_WORD, Town
+from tests.browser.wording import WORDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-WORDS = tomllib.loads((templates_folder() / "words" / "en.toml").read_text("utf-8"))
 URL = f"https://newsletter.example.com/p/{'x' * 60}"
 VALUES = {
     "address": f"{LONG_WORD}@example.com",

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
+import subscribers.pages
+from newsletter.web.archive import Archive
+from newsletter.web.readers import desk
 from tests.browser import looks
 from tests.browser.conftest import Open
 from tests.browser.places import PLACES
@@ -16,6 +22,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NO_PAGES = {"/", "/feed.xml", "/sitemap.xml", "/robots.txt", "/mark.svg"}
+"""Addresses that answer no page of their own."""
 
 
 @pytest.fixture(scope="module", params=PLACES)
@@ -50,15 +59,33 @@ def test_the_first_stop_skips_to_the_content(town: Town, page: Page) -> None:
     assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
 
 
-@pytest.mark.parametrize("place", ["all issues", "issue with a mistake", "subscribe", "preferences", "data"])
-def test_a_page_says_the_same_in_the_same_order_without_style(
-    place: str, town: Town, page: Page, open_page: Open
-) -> None:
-    PLACES[place].open(page, town)
+def test_pages_say_the_same_without_style(town: Town, page: Page, open_page: Open) -> None:
+    """In the document's order, which the styled page must show too."""
     with open_page(styled=False) as bare:
-        bare.goto(page.url)
-        assert not looks.squeezed(bare)
-        assert words(page) <= words(bare)
+        for place in ("all issues", "issue with a mistake", "subscribe", "preferences", "data"):
+            PLACES[place].open(page, town)
+            bare.goto(page.url)
+            assert words(page) <= words(bare)
+
+
+def test_every_page_is_looked_at(town: Town) -> None:
+    """Each address has a state in the list, and each form one that its answer shows."""
+    press = town.press
+    routes = [*subscribers.pages.routes(desk(press, lambda: None)), *Archive(press).routes()]
+    looked_at = {(place.method, urlsplit(place.path(town)).path) for place in PLACES.values()}
+    left_out = {
+        (method, route.path)
+        for route in routes
+        if isinstance(route, Route) and route.path not in NO_PAGES
+        for method in (route.methods or set()) - {"HEAD"}
+        if not any(route.matches(scope(*asked))[0] is Match.FULL for asked in looked_at if asked[0] == method)
+    }
+    assert not left_out
+
+
+def scope(method: str, path: str) -> Scope:
+    """A request as a route judges it."""
+    return {"type": "http", "method": method, "path": path, "headers": []}
 
 
 def words(page: Page) -> set[str]:

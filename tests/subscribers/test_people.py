@@ -258,6 +258,21 @@ def test_an_address_does_not_change_to_one_that_is_taken_or_barred(session: Sess
     assert ann.identity == "ann@example.com"
 
 
+@pytest.mark.parametrize("how", ["only asked", "left"])
+def test_a_record_that_gets_no_mail_gives_way_to_who_confirms_at_its_address(how: str, session: Session) -> None:
+    """Else anyone could block an address by typing it into the form."""
+    ann = added(session, "ann@example.com")
+    if how == "left":
+        people.unsubscribe(session, added(session, "new@example.com").id, now=NOW)
+    else:
+        form(session, "new@example.com")
+    people.change_address(session, ann.id, "new@example.com", now=LATER, consent_text="x")
+    session.expire_all()
+    found = people.find(session, "new@example.com")
+    assert found is not None and found.id == ann.id and count(session, Subscriber) == 1
+    assert people.suppressions(session, "new@example.com") == frozenset()
+
+
 def test_a_wish_for_another_address_replaces_the_one_before_under_a_new_id(session: Session) -> None:
     """The link of the earlier wish names its id, so it must die with it."""
     ann = added(session, "ann@example.com")

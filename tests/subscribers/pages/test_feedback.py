@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 import subscribers
 from newsletter import issues
 from subscribers import Votes
@@ -30,23 +28,25 @@ def test_the_last_word_counts_and_each_reader_and_piece_has_one(site: Site) -> N
     assert "You said" not in site.client.get(site.feedback(ada, issue, 2)).text
 
 
-@pytest.mark.parametrize(
-    "form", [None, {}, {"worth": "maybe"}, {"worth": "<script>"}, {"List-Unsubscribe": "One-Click"}]
-)
-def test_only_a_button_counts(form: dict[str, str] | None, site: Site) -> None:
+def test_only_a_button_counts(site: Site) -> None:
     path = site.feedback(site.reader(), site.publish(), 1)
     before = site.dump()
-    answers = [site.client.get(path), site.client.head(path)] if form is None else [site.client.post(path, data=form)]
+    answers = [site.client.get(path), site.client.head(path)]
+    for form in ({}, {"worth": "maybe"}, {"worth": "<script>"}, {"List-Unsubscribe": "One-Click"}):
+        answers.append(site.client.post(path, data=form))
     assert {answer.status_code for answer in answers} == {200}
     assert site.dump() == before
 
 
-@pytest.mark.parametrize("number", ["0", "4", "00", "99999999999999999999999999", "-1", "1.0", "x", "1/2"])
-def test_a_number_that_no_piece_has_is_a_dead_link(number: str, site: Site) -> None:
+def test_a_number_that_no_piece_has_is_a_dead_link(site: Site) -> None:
     path = site.feedback(site.reader(), site.publish(), 1).removesuffix("/1")
     before = site.dump()
-    for answer in (site.client.get(f"{path}/{number}"), site.client.post(f"{path}/{number}", data={"worth": "yes"})):
-        assert answer.status_code == 404
+    for number in ("0", "4", "00", "9" * 30, "-1", "1.0", "x", "1/2"):
+        for answer in (
+            site.client.get(f"{path}/{number}"),
+            site.client.post(f"{path}/{number}", data={"worth": "yes"}),
+        ):
+            assert answer.status_code == 404
     assert site.dump() == before
 
 
