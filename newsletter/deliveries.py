@@ -30,7 +30,21 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, insert, literal, not_, or_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    update,
+)
 from sqlmodel import Session, SQLModel, col, select
 
 import subscribers
@@ -277,15 +291,24 @@ class Lock(StrEnum):
     OWN = "own"
 
 
+_STANDING = (
+    sqlalchemy.select(SendingRow)
+    .where(col(SendingRow.issue_id) == bindparam("issue"))
+    .execution_options(populate_existing=True)
+)
+_STANDINGS = {
+    Lock.NONE: _STANDING,
+    Lock.SHARED: _STANDING.with_for_update(read=True),
+    Lock.OWN: _STANDING.with_for_update(),
+}
+
+
 def standing(session: Session, issue: int, lock: Lock = Lock.NONE) -> SendingRow:
     """How the sending of an issue stands. Take the lock before those of any delivery, and `OWN` to change it.
 
     Raises LedgerError for one whose audience is not frozen.
     """
-    query = select(SendingRow).where(SendingRow.issue_id == issue)
-    if lock is not Lock.NONE:
-        query = query.with_for_update(read=lock is Lock.SHARED)
-    row = session.exec(query, execution_options={"populate_existing": True}).first()
+    row = session.scalars(_STANDINGS[lock], {"issue": issue}).first()
     if row is None:
         raise LedgerError(f"issue {issue} is not being sent; `newsletter issues list` shows where it is")
     return row
@@ -484,20 +507,11 @@ def mark_handing(session: Session, ids: Sequence[int], owner: str, provider: str
     some to another process, and readers who left since the claim are skipped. The caller has asked for the `standing`
     in this transaction.
     """
-    real_now = clocks.real()
-    ours = and_(_NAMED, col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == owner)
-    mailable = _exists(subscribers.mailable(clocks.now()))
-    marked = session.execute(
-        update(_DELIVERY)
-        .where(ours, mailable)
-        .values(state=HANDING, provider=provider, attempts=DeliveryRow.attempts + 1, claimed_at=real_now)
-        .returning(col(DeliveryRow.id), col(DeliveryRow.attempts)),
-        {"ids": ids},
-    )
-    leaving = {row.id: row.attempts for row in marked.all()}
+    given = {"ids": ids, "of": owner, "now": clocks.now(), "at": clocks.real()}
+    rows = session.connection()
+    leaving = {row.id: row.attempts for row in rows.execute(_LEAVING, {**given, "by": provider})}
     if len(leaving) < len(ids):
-        gone = update(_DELIVERY).where(ours, not_(mailable))
-        session.execute(gone.values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=real_now), {"ids": ids})
+        rows.execute(_GONE, given)
     return leaving
 
 
@@ -505,6 +519,20 @@ def _exists(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     person = subscribers.Subscriber
     return select(person.id).where(col(person.id) == col(DeliveryRow.subscriber_id), condition).exists()
 
+
+# Built once: to build a statement takes longer than to run it, and these run for every few messages.
+_AT: BindParameter[dt.datetime] = bindparam("at", type_=UtcDateTime())
+_MAILABLE = _exists(subscribers.mailable(bindparam("now", type_=UtcDateTime())))
+_OURS = and_(_NAMED, col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == bindparam("of"))
+_LEAVING = (
+    update(_DELIVERY)
+    .where(_OURS, _MAILABLE)
+    .values(state=HANDING, provider=bindparam("by"), attempts=DeliveryRow.attempts + 1, claimed_at=_AT)
+    .returning(col(DeliveryRow.id), col(DeliveryRow.attempts))
+)
+_GONE = (
+    update(_DELIVERY).where(_OURS, not_(_MAILABLE)).values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=_AT)
+)
 
 _LEDGER = SQLModel.metadata.tables["ledger"]
 
@@ -521,9 +549,11 @@ def ledger(session: Session, *, lock: bool = True) -> tuple[str, int]:
 
 def count_hand_over(session: Session) -> tuple[str, int]:
     """Give the next hand-over its number. Returns the ledger's name and that number, as `ledger` does."""
-    counted = update(_LEDGER).values(handed=_LEDGER.c.handed + 1).returning(_LEDGER.c.name, _LEDGER.c.handed)
-    name, handed = session.execute(counted).one()
+    name, handed = session.connection().execute(_COUNTED).one()
     return name, handed
+
+
+_COUNTED = update(_LEDGER).values(handed=_LEDGER.c.handed + 1).returning(_LEDGER.c.name, _LEDGER.c.handed)
 
 
 def rename_ledger(session: Session, at_least: int) -> tuple[str, int]:
@@ -555,16 +585,16 @@ def mark(session: Session, sending: SendingRow, handed: Sequence[Handed], owner:
     alike: dict[tuple[Any, ...], list[int]] = {}
     for one in handed:
         alike.setdefault(_mark(one, now, waiting), []).append(one.id)
-    statement, rows = _marking(owner, clocks.real()), session.connection()
+    by_whom, rows = {"of": owner, "at": clocks.real()}, session.connection()
     few = list[dict[str, Any]]()
     for values, ids in alike.items():
         named = dict(zip(_MARKED, values, strict=True))
         if len(ids) >= _MANY_ALIKE:
-            rows.execute(statement.where(_NAMED), {**named, "ids": ids})
+            rows.execute(_MARK_MANY, {**named, **by_whom, "ids": ids})
         else:
-            few += ({**named, "row": row} for row in ids)
+            few += ({**named, **by_whom, "row": row} for row in ids)
     if few:
-        rows.execute(statement.where(col(DeliveryRow.id) == bindparam("row")), few)
+        rows.execute(_MARK_EACH, few)
 
 
 _MARKED = ("new_state", "new_reason", "new_ref", "new_attempts", "again")
@@ -572,9 +602,9 @@ _MANY_ALIKE = 20
 """So many rows with the same values are cheaper in a statement of their own."""
 
 
-def _marking(owner: str, real_now: dt.datetime) -> sqlalchemy.Update:
+def _marking() -> sqlalchemy.Update:
     """Takes a hand-over of the owner's, or a doubt, to the values of `_MARKED`."""
-    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == owner)
+    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == bindparam("of"))
     return (
         update(_DELIVERY)
         .where(or_(ours, col(DeliveryRow.state) == IN_DOUBT))
@@ -585,9 +615,13 @@ def _marking(owner: str, real_now: dt.datetime) -> sqlalchemy.Update:
             attempts=bindparam("new_attempts"),
             try_at=func.coalesce(bindparam("again", type_=UtcDateTime()), col(DeliveryRow.try_at)),
             claimed_by="",
-            changed_at=real_now,
+            changed_at=_AT,
         )
     )
+
+
+_MARK_MANY = _marking().where(_NAMED)
+_MARK_EACH = _marking().where(col(DeliveryRow.id) == bindparam("row"))
 
 
 def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ AUDIENCE = "audience"
 """Key of :func:`audience_counts` for those who are mailed."""
 
 
-def mailable(now: dt.datetime) -> ColumnElement[bool]:
+def mailable(now: dt.datetime | ColumnElement[dt.datetime]) -> ColumnElement[bool]:
     """Whether a row of ``subscriber`` may be mailed then: active, no running pause, nothing against it.
 
     For the WHERE of any statement that selects from or joins :class:`Subscriber`. The suppressions are probed
@@ -91,5 +91,5 @@ def left_with_none(audience: Iterable[Group], known: Collection[str]) -> int:
     return sum(group.readers for group in audience if is_left_with_none(group.topics, known))
 
 
-def _not_paused(now: dt.datetime) -> ColumnElement[bool]:
+def _not_paused(now: dt.datetime | ColumnElement[dt.datetime]) -> ColumnElement[bool]:
     return or_(col(Subscriber.paused_until).is_(None), col(Subscriber.paused_until) <= now)

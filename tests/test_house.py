@@ -68,7 +68,7 @@ def imported(path: Path) -> Iterator[str]:
 @functools.cache
 def third_party(path: Path) -> set[str]:
     """The top names that a file imports from neither Python nor this project."""
-    ours = {*PACKAGES, "tests", "__future__"}
+    ours = {*PACKAGES, "scripts", "tests", "__future__"}
     return {name.partition(".")[0] for name in imported(path)} - sys.stdlib_module_names - ours
 
 

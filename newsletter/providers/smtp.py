@@ -53,6 +53,9 @@ PATIENCE = 5
 4.5.3.2, gives it ten minutes for that, and five for a command.)"""
 
 GOODBYE_SECONDS = 2.0
+LONGEST_LINGER_SECONDS = 0.1
+"""Whoever gives more pays with a transaction: what comes within the time that one takes shares the next."""
+
 _QUEUED = re.compile(r"queued as (\S+)|\bid=(\S+)", re.IGNORECASE)
 _NO_RELAY = re.compile(r"\brelay", re.IGNORECASE)
 _NOT_IN_A_COMMAND = re.compile(r"[\x00-\x20\x7f<>]")
@@ -135,16 +138,20 @@ class Smtp:
     def stream(self, more: More) -> Iterator[Outcome]:
         """Hand over what ``more`` gives, as connections get free; they end with the last outcome.
 
-        Raises NotAllowed (login, certificate, sender) and Unreachable.
+        Raises NotAllowed (login, certificate, sender), Unreachable, and what ``more`` raised.
         """
         crew, stop = _Crew(self), list[Exception]()
         try:
             while True:
+                began = time.monotonic()
                 if crew.idle and not stop:
-                    crew.take(more(crew.idle))
+                    try:
+                        crew.take(more(crew.idle))
+                    except Exception as error:  # whoever gave no more still wants to know of what they gave before
+                        stop.append(error)
                 if not crew.in_flight:
                     break
-                for result in crew.results():
+                for result in crew.results(min(time.monotonic() - began, LONGEST_LINGER_SECONDS)):
                     if isinstance(result, Exception):
                         stop.append(result)
                     else:
@@ -152,8 +159,8 @@ class Smtp:
         finally:
             crew.end()
         if stop:
-            # A word on what to mend says more than that somebody could not be reached.
-            raise min(stop, key=lambda error: not isinstance(error, NotAllowed))
+            # What was wrong first says more than what came of it, but for how to mend it.
+            raise min(stop, key=lambda error: isinstance(error, Unreachable))
 
     def envelope_sender(self, message: Message) -> str:
         """Where a bounce of this message goes."""
@@ -207,15 +214,19 @@ class _Crew:
                 self._workers.append(_Worker(self._provider, self._context, self._jobs, self._results))
             self._jobs.put(message)
 
-    def results(self) -> Iterator[Outcome | NotAllowed | Unreachable]:
-        """What has been learned, and is waited for; nothing when a message has to go by another connection first."""
-        waiting = True
-        while waiting or not self._results.empty():
-            with contextlib.suppress(Empty):
-                worker, result = self._results.get(block=waiting)
-                self.in_flight -= 1
-                yield from self._judged(worker, result)
-            waiting = False
+    def results(self, linger: float) -> Iterator[Outcome | NotAllowed | Unreachable]:
+        """What is learned next, and what else is learned within ``linger`` seconds of that."""
+        patience: float | None = None
+        ends = 0.0
+        while self.in_flight:
+            try:
+                worker, result = self._results.get(timeout=patience)
+            except Empty:
+                return
+            self.in_flight -= 1
+            yield from self._judged(worker, result)
+            ends = ends or time.monotonic() + linger
+            patience = max(0.0, ends - time.monotonic())
 
     def _judged(self, worker: _Worker, result: _Result) -> Iterator[Outcome | NotAllowed | Unreachable]:
         if isinstance(result, _Unconnected):

@@ -237,6 +237,20 @@ def test_what_was_learned_before_a_stop_is_said() -> None:
             next(flow)
 
 
+def test_what_is_in_flight_is_waited_for_when_no_more_can_be_given() -> None:
+    given = iter([[_message(1), _message(2)]])
+
+    def more(limit: int) -> list[Message]:
+        for messages in given:
+            return messages
+        raise ValueError("the disk is full")
+
+    outcomes = list[Outcome]()
+    with MailServer() as server, pytest.raises(ValueError, match="disk is full"):
+        outcomes.extend(_smtp(server, 3).stream(more))
+    assert server.recipients == ["r1@example.com", "r2@example.com"]
+
+
 # Connections, encryption and login
 
 
