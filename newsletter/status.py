@@ -122,9 +122,9 @@ def _ways(
         found.append(Way("paused", (resume, f"newsletter issues cancel {number}")))
     elif waits.late:
         found.append(Way(f"{waits.late:,} too late to go by themselves", (f"{send} --late",)))
+    if dead and not is_sending:
+        found.append(Way(f"{dead:,} left behind by a process that ended", (send,)))
     if standing == GOING and not is_sending:
-        if dead:
-            found.append(Way(f"{dead:,} left behind by a process that ended", (send,)))
         if waits.due and held:
             found.append(Way(f"{waits.due:,} held until the next try", (resume, send)))
         elif waits.due:

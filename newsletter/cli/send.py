@@ -160,6 +160,9 @@ def _late(arguments: argparse.Namespace, workshop: Workshop, press: Press, numbe
     with press.store.read() as session:
         state = deliveries.standing(session, number).state
         waits = deliveries.waiting(session, number, press.clocks.now(), pipeline.window_start(press))
+    if state != deliveries.GOING:
+        with press.store.write() as session:
+            deliveries.recover(session, number, press.clocks.real())
     if state == deliveries.PAUSED:
         raise Stop(Exit.GATE, f"issue {number} is paused; `newsletter issues resume {number}` lets it go on")
     if state == deliveries.CANCELLED:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from newsletter.cli._exits import Exit
 from newsletter.cli._workshop import Workshop
+from newsletter.values import EVERY
 
 if TYPE_CHECKING:
     from newsletter.cli._console import Console
@@ -22,12 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Read, and tell."""
-    from newsletter import status
+    from newsletter import scheduler, status
 
     console, config = workshop.console, workshop.config
     window = dt.timedelta(hours=config.delivery.window_hours)
     with workshop.store(read_only=True) as store, store.read() as session:
         found = status.gather(store, session, workshop.clocks, window)
+        schedule = list(scheduler.outlook(workshop.press(store), session))
     zone = ZoneInfo(config.newsletter.time_zone)
     if found.problem:
         console.row("Stopped", f"{found.problem}; `newsletter deliveries trust` goes on with this one")
@@ -37,7 +39,17 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         console.row("Draft", f"issue {found.draft}; `newsletter send {found.draft}` sends it")
     if not (found.issues or found.draft or found.problem):
         console.say("Nothing was sent yet; `newsletter send` makes an issue and sends it.")
-    console.finish({"problem": found.problem, "draft": found.draft, "issues": [_json(one) for one in found.issues]})
+    for one in schedule:
+        kind = "issue" if one.kind == EVERY else f"{one.kind} round-up"
+        console.row("Schedule", f"{kind}: last {one.last} ({one.came_of_it}), next {one.next}")
+    console.finish(
+        {
+            "problem": found.problem,
+            "draft": found.draft,
+            "issues": [_json(one) for one in found.issues],
+            "schedule": [asdict(one) for one in schedule],
+        }
+    )
     return Exit.DONE
 
 

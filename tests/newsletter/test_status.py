@@ -67,3 +67,15 @@ def test_a_pause_is_a_state_of_its_own(store: Store, stop: object, state: str) -
         assert callable(stop)
         stop(session, number)
     assert _gather(store).state == state
+
+
+def test_what_a_dead_process_left_of_a_cancelled_issue_has_a_way_out(store: Store) -> None:
+    number = frozen(store)
+    with store.write() as session:
+        claimed = deliveries.claim(session, number, "dead", 3, DAY, DAY)
+        deliveries.mark_handing(session, [claimed[0].id], "dead", "post", CLOCKS)
+        deliveries.cancel(session, number, DAY)
+    later = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
+    assert [way.commands for way in _gather(store, later).ways] == [(f"newsletter send {number}",)]
+    with store.read() as session:
+        assert deliveries.due_issues(session, DAY, DAY) == [number]

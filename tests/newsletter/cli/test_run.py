@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from newsletter.store import open_store
 from subscribers import Frequency
 from tests.newsletter.cli.conftest import Owner
 from tests.newsletter.feeds import Answer
+from tests.newsletter.mailserver import MailServer
 from tests.newsletter.makers import DAY
 
 AT = ("--now", DAY.isoformat())
@@ -126,20 +128,20 @@ def test_only_a_draft_can_be_approved(reader: Owner) -> None:
     assert run.code == 2 and "only a draft can be approved" in run.err
 
 
-def change_to_weekly(owner: Owner, address: str) -> None:
+def change(owner: Owner, address: str, **preferences: Any) -> None:
     """What a reader's own page does."""
     store = open_store(f"sqlite:///{owner.database}")
     with store.write() as session:
         person = subscribers.find(session, address)
         assert person is not None
-        wishes = replace(subscribers.preferences_of(person), frequency=Frequency.WEEKLY)
+        wishes = replace(subscribers.preferences_of(person), **preferences)
         subscribers.set_preferences(session, person, wishes, now=DAY)
     store.close()
 
 
 def test_weekly_readers_get_a_round_up(reader: Owner) -> None:
     reader.configure("/one.xml", extra=f'{SCHEDULE}weekly = "0 8 * * FRI"\n')
-    change_to_weekly(reader, "ann@example.com")
+    change(reader, "ann@example.com", frequency=Frequency.WEEKLY)
     run = reader("run", "--once", "--now", "2026-05-29T08:00:00+00:00")
     assert "issue 2 is out: AI Research Digest \N{EM DASH} Week of 23 to 29 May 2026" in run.out
     (subject,) = mails(reader)
@@ -149,6 +151,72 @@ def test_weekly_readers_get_a_round_up(reader: Owner) -> None:
     assert reader("preview", "2", "--no-open").code == 0
     in_issue = {piece["piece"] for piece in reader("issues", "show", "1", "--json").json["pieces"]}
     assert {piece["piece"] for piece in reader("issues", "show", "2", "--json").json["pieces"]} == in_issue
+
+
+SMTP = """
+[delivery]
+provider = "smtp"
+from_address = "digest@digest.test"
+postal_address = "1 Main Street, Anytown"
+[web]
+base_url = "http://localhost:8000"
+[smtp]
+host = "127.0.0.1"
+security = "none"
+port = {port}
+[newsletter]
+owner_address = "me@example.com"
+"""
+
+
+def test_an_issue_and_the_letters_that_wait_go_out_by_smtp(reader: Owner) -> None:
+    with MailServer() as server:
+        reader.configure("/one.xml", extra=f'{SCHEDULE}approval = "required"\n{SMTP.format(port=server.port)}')
+        reader("run", "--once", *AT)
+        assert (server.recipients, reader("issues", "approve", "1", *AT).code) == ([], 0)
+        run = reader("run", "--once", *AT)
+        assert (run.code, server.recipients) == (0, ["ann@example.com", "me@example.com"]), run.err
+        assert "issue 1: 1 accepted" in run.out
+        reader("run", "--once", *AT)
+        assert len(server.taken) == 2
+    letter, issue = (message_from_bytes(mail.data, policy=policy.default) for mail in server.taken)
+    assert (letter["To"], letter["Auto-Submitted"], letter["List-Id"]) == ("me@example.com", "auto-generated", None)
+    assert (issue["To"], issue["List-Unsubscribe-Post"]) == ("ann@example.com", "List-Unsubscribe=One-Click")
+    assert not letter.defects and not issue.defects
+
+
+def test_a_round_up_comes_at_the_readers_own_hour(reader: Owner) -> None:
+    extra = f'{SCHEDULE}weekly = "0 8 * * FRI"\n[delivery]\nlocal_hour = 9\n'
+    reader.configure("/one.xml", extra=extra)
+    change(reader, "ann@example.com", frequency=Frequency.WEEKLY, time_zone="America/New_York")
+    run = reader("run", "--once", "--now", "2026-05-29T08:00:00+00:00")
+    assert "issue 2 is out" in run.out and mails(reader) == []
+    assert reader("run", "--once", "--now", "2026-05-29T12:59:00+00:00").out == ""
+    assert "issue 2: 1 accepted" in reader("run", "--once", "--now", "2026-05-29T13:00:00+00:00").out
+    (subject,) = mails(reader)
+    assert subject.endswith("Week of 23 to 29 May 2026")
+
+
+def test_what_is_in_doubt_goes_out_again_by_itself_only_when_the_owner_says_so(reader: Owner) -> None:
+    with MailServer({"END": ["take and drop"]}) as server:
+        reader.configure("/one.xml", extra=SCHEDULE + SMTP.format(port=server.port))
+        assert "issue 1: 1 in doubt" in reader("run", "--once", *AT).out
+        assert reader("run", "--once", *AT).out == "" and len(server.taken) == 1
+        again = 'in_doubt = "resend"\nin_doubt_grace_hours = 0\nfrom_address'
+        reader.configure("/one.xml", extra=SCHEDULE + SMTP.format(port=server.port).replace("from_address", again))
+        assert "issue 1: 1 accepted" in reader("run", "--once", *AT).out
+        assert len(server.taken) == 2
+
+
+def test_a_paused_issue_waits_for_the_owner_and_what_is_too_late_does_too(reader: Owner) -> None:
+    reader.configure("/one.xml", extra=f"{SCHEDULE}[delivery]\nlocal_hour = 9\n")
+    reader("run", "--once", *AT)
+    assert reader("issues", "pause", "1").code == 0
+    nine, late = "2026-05-29T09:00:00+00:00", "2026-05-29T21:00:01+00:00"
+    assert reader("run", "--once", "--now", nine).out == ""
+    assert reader("issues", "resume", "1").code == 0
+    assert reader("run", "--once", "--now", late).out == "" and mails(reader) == []
+    assert reader("send", "1", "--yes", "--late", "--now", late).code == 0 and len(mails(reader)) == 1
 
 
 @contextmanager

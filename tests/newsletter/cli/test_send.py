@@ -316,3 +316,17 @@ max_per_source = 5
         for header in (b"List-Unsubscribe: <", b"List-Unsubscribe-Post: ", b"List-Id: "):
             tampered = mail.replace(b"\n" + header, b"\n" + header + b"x")
             assert tampered != mail and not dkim.verify(tampered, dnsfunc=lambda name, timeout=5: record)
+
+
+def test_send_on_a_cancelled_issue_settles_what_a_dead_process_held(owner: Owner) -> None:
+    _subscribe(owner, ("ada@example.com", Preferences()))
+    assert owner("send", "--yes", *NOW).code == 0
+    with closing(sqlite3.connect(owner.database)) as database, database:
+        database.execute(
+            "UPDATE delivery SET state = 'handing', claimed_by = 'dead', claimed_at = '2026-01-01 00:00:00'"
+        )
+        database.execute("UPDATE sending SET state = 'cancelled'")
+    run = owner("send", "1", "--yes", *NOW)
+    assert run.code == 5 and "cancelled" in run.err
+    ways = owner("status", "--json", *NOW).json["issues"][0]["ways"]
+    assert [way["what"] for way in ways] == ["1 in doubt"]

@@ -92,3 +92,13 @@ def test_a_copied_folder_is_said(owner: Owner, moody: Moody) -> None:
     (owner.folder / "other").rename(owner.folder / "data")
     run = owner("status")
     assert "this data folder is a copy" in run.out.replace("\n           ", " ")
+
+
+def test_the_last_and_the_next_slot_of_each_kind_are_told(owner: Owner) -> None:
+    schedule = '[schedule]\ncron = "0 7 * * *"\nweekly = "0 8 * * FRI"\n'
+    owner.configure("/one.xml", extra=f"[selection]\nmax_per_source = 5\n{schedule}")
+    owner("run", "--once", *NOW)
+    out = owner("status", *NOW).out
+    assert "issue: last Fri 29 May 07:00 UTC (issue 1), next Sat 30 May 07:00 UTC" in out
+    assert "weekly round-up: last Fri 22 May 08:00 UTC (missed), next Fri 29 May 08:00 UTC" in out
+    assert [one["kind"] for one in owner("status", "--json", *NOW).json["schedule"]] == ["every", "weekly"]
