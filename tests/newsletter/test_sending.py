@@ -34,7 +34,7 @@ from tests.newsletter.test_deliveries import CLOCKS, Post, compose, counts, froz
 READERS = 400
 
 
-def _send(store: Store, number: int, post: Post, clocks: Clocks = CLOCKS, halt: Halt | None = None) -> dict[str, int]:
+def send(store: Store, number: int, post: Post, clocks: Clocks = CLOCKS, halt: Halt | None = None) -> dict[str, int]:
     sending.send(store, number, post, compose, clocks, rules=Rules(chunk=3), halt=halt)
     return counts(store, number)
 
@@ -53,12 +53,12 @@ def test_a_pause_holds_from_the_next_call_on_and_a_resume_lets_it_go_on(store: S
         return Accepted(message.key)
 
     post = Post(pause)
-    assert _send(store, number, post) == {"planned": 3, "accepted": 2, "skipped": 2}
+    assert send(store, number, post) == {"planned": 3, "accepted": 2, "skipped": 2}
     assert post.calls == [2]
-    assert _send(store, number, Post()) == {"planned": 3, "accepted": 2, "skipped": 2}
+    assert send(store, number, Post()) == {"planned": 3, "accepted": 2, "skipped": 2}
     with store.write() as session:
         deliveries.resume(session, number)
-    assert _send(store, number, Post()) == {"accepted": 5, "skipped": 2}
+    assert send(store, number, Post()) == {"accepted": 5, "skipped": 2}
 
 
 def test_a_cancel_in_the_middle_ends_it_and_the_counts_add_up(store: Store) -> None:
@@ -71,8 +71,8 @@ def test_a_cancel_in_the_middle_ends_it_and_the_counts_add_up(store: Store) -> N
             return TryLater(message.key, "busy")
         return Accepted(message.key)
 
-    assert _send(store, number, Post(cancel)) == {"accepted": 1, "skipped": 2, "cancelled": 4}
-    assert _send(store, number, Post()) == {"accepted": 1, "skipped": 2, "cancelled": 4}
+    assert send(store, number, Post(cancel)) == {"accepted": 1, "skipped": 2, "cancelled": 4}
+    assert send(store, number, Post()) == {"accepted": 1, "skipped": 2, "cancelled": 4}
 
 
 def test_a_halt_lets_what_is_in_flight_end_and_gives_the_rest_back(store: Store) -> None:
@@ -82,7 +82,7 @@ def test_a_halt_lets_what_is_in_flight_end_and_gives_the_rest_back(store: Store)
         halt.ask()
         return Accepted(message.key)
 
-    assert _send(store, number, Post(ask), halt=halt) == {"planned": 3, "accepted": 2, "skipped": 2}
+    assert send(store, number, Post(ask), halt=halt) == {"planned": 3, "accepted": 2, "skipped": 2}
 
 
 def test_a_provider_that_hangs_is_left_behind_with_what_it_holds_in_doubt(store: Store) -> None:
@@ -94,7 +94,7 @@ def test_a_provider_that_hangs_is_left_behind_with_what_it_holds_in_doubt(store:
         return Accepted(message.key)
 
     began = time.monotonic()
-    assert _send(store, number, Post(hang), halt=halt) == {"planned": 3, "in_doubt": 2, "skipped": 2}
+    assert send(store, number, Post(hang), halt=halt) == {"planned": 3, "in_doubt": 2, "skipped": 2}
     assert time.monotonic() - began < 5
     release.set()
 
@@ -116,22 +116,22 @@ def test_a_provider_that_breaks_off_leaves_doubt_only_where_it_gave_no_answer(st
 
     number = frozen(store)
     with pytest.raises(KeyError):
-        _send(store, number, Post(break_off))
+        send(store, number, Post(break_off))
     assert counts(store, number) == {"planned": 3, "accepted": 1, "in_doubt": 1, "skipped": 2}
 
 
 def test_a_wish_of_the_provider_holds_the_whole_issue_for_as_long(store: Store) -> None:
     number, post = frozen(store, 20), Post(lambda m: TryLater(m.key, "429 Too Many Requests", after=1800))
-    assert _send(store, number, post) == {"planned": 20, "skipped": 2}
+    assert send(store, number, post) == {"planned": 20, "skipped": 2}
     assert post.calls == [2]
     standing = _standing(store, number)
     assert standing.held_until == DAY + dt.timedelta(minutes=30)
     assert standing.trouble == "429 Too Many Requests"
     early = Post()
-    assert _send(store, number, early) == {"planned": 20, "skipped": 2}
+    assert send(store, number, early) == {"planned": 20, "skipped": 2}
     assert early.calls == []
     later = Clocks(now=lambda: DAY + dt.timedelta(minutes=31), real=lambda: DAY)
-    assert _send(store, number, Post(), later) == {"accepted": 20, "skipped": 2}
+    assert send(store, number, Post(), later) == {"accepted": 20, "skipped": 2}
     assert (_standing(store, number).held_until, _standing(store, number).trouble) == (None, "")
 
 
@@ -139,7 +139,7 @@ def test_a_provider_that_is_busy_again_and_again_is_left_alone_for_twice_as_long
     number, now, waits = frozen(store, 60), DAY, []
     for _ in range(4):
         post = Post(lambda m: TryLater(m.key, "500"))
-        _send(store, number, post, Clocks(now=lambda now=now: now, real=lambda: DAY))  # type: ignore[misc]
+        send(store, number, post, Clocks(now=lambda now=now: now, real=lambda: DAY))  # type: ignore[misc]
         assert sum(post.calls) == sending.MOST_BUSY_CALLS * post.batch
         held = _standing(store, number).held_until
         assert held is not None
@@ -151,7 +151,7 @@ def test_a_provider_that_is_busy_again_and_again_is_left_alone_for_twice_as_long
 def test_one_reader_of_whom_the_provider_has_no_time_holds_nobody(store: Store) -> None:
     number = frozen(store)
     post = Post(lambda m: TryLater(m.key, "greylisted") if m.to.startswith("reader1@") else Accepted(m.key))
-    assert _send(store, number, post) == {"planned": 1, "accepted": 4, "skipped": 2}
+    assert send(store, number, post) == {"planned": 1, "accepted": 4, "skipped": 2}
     assert _standing(store, number).held_until is None
 
 
@@ -161,12 +161,12 @@ def test_what_is_older_than_the_window_waits_for_a_word_of_the_owner(store: Stor
     window = Rules(since=late.now() - dt.timedelta(hours=12))
     sending.send(store, number, Post(), compose, late, rules=window)
     assert counts(store, number) == {"planned": 5, "skipped": 2}
-    assert _send(store, number, Post(), late) == {"accepted": 5, "skipped": 2}
+    assert send(store, number, Post(), late) == {"accepted": 5, "skipped": 2}
 
 
 def test_doubts_are_held_or_sent_again_after_the_grace_as_it_is_configured(store: Store) -> None:
     number = frozen(store)
-    assert _send(store, number, Post(lambda m: InDoubt(m.key, "reset"))) == {"in_doubt": 5, "skipped": 2}
+    assert send(store, number, Post(lambda m: InDoubt(m.key, "reset"))) == {"in_doubt": 5, "skipped": 2}
     for hours, expected in ((1, {"in_doubt": 5, "skipped": 2}), (3, {"accepted": 5, "skipped": 2})):
         later = Clocks(now=lambda: DAY, real=lambda h=hours: DAY + dt.timedelta(hours=h))  # type: ignore[misc]
         rules = Rules(resend_doubts_after=dt.timedelta(hours=2))
@@ -179,17 +179,17 @@ def test_a_restored_older_copy_is_noticed_before_anything_leaves(store: Store, t
     assert file is not None
     store.close()
     shutil.copy(file, old)
-    assert _send(store, number, Post()) == {"accepted": 20, "skipped": 2}
+    assert send(store, number, Post()) == {"accepted": 20, "skipped": 2}
     store.close()
     for path in (file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
         path.unlink(missing_ok=True)
     shutil.copy(old, file)
     post = Post()
     with pytest.raises(NotTrusted, match=r"ends with hand-over 0, and .* saw 13, .* `newsletter deliveries trust`"):
-        _send(store, number, post)
+        send(store, number, post)
     assert post.calls == []
     assert sending.trust(store) == [number]
-    assert _send(store, number, post) == {"planned": 20, "skipped": 2}
+    assert send(store, number, post) == {"planned": 20, "skipped": 2}
     assert post.calls == []
 
 
@@ -201,7 +201,7 @@ def test_a_copy_that_is_restored_while_a_sending_runs_stops_it_at_the_next_call(
         return Accepted(message.key)
 
     with pytest.raises(NotTrusted):
-        _send(store, number, Post(restore))
+        send(store, number, Post(restore))
     assert counts(store, number) == {"planned": 3, "accepted": 2, "skipped": 2}
 
 
@@ -218,7 +218,7 @@ def test_the_witness_has_the_number_before_the_provider_is_called(store: Store) 
             seen.append((sending.witness_of(store).handed(), deliveries.ledger(session)[1]))
         return Accepted(message.key)
 
-    _send(store, number, Post(look))
+    send(store, number, Post(look))
     assert seen == [(1, 1), (1, 1), (2, 2), (3, 3), (3, 3)]
 
 

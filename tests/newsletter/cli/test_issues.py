@@ -68,3 +68,33 @@ def test_what_is_out_can_be_changed_no_more(owner: Owner) -> None:
 def test_without_any_issue_list_says_what_makes_one(owner: Owner) -> None:
     owner("fetch", *NOW)
     assert "`newsletter build` makes a draft" in owner("issues", "list").out
+
+
+def _planned(owner: Owner) -> None:
+    """An issue that is out, with a reader who gets it later."""
+    owner.configure("/one.xml", extra="[selection]\nmax_per_source = 5\n[delivery]\nlocal_hour = 12")
+    owner("build", *NOW)
+    assert owner("subscribers", "add", "ada@example.com", "--consent", "on paper, today", *NOW).code == 0
+    owner("send", "--yes", *NOW)
+
+
+def test_an_issue_is_paused_resumed_and_cancelled_and_stays_public(owner: Owner) -> None:
+    _planned(owner)
+    paused = owner("issues", "pause", "1", "--json")
+    assert (paused.code, paused.json["sending"], paused.json["states"]) == (0, "paused", {"planned": 1})
+    assert owner("issues", "list", "--json").json["issues"][0]["sending"] == "paused"
+    assert "  paused  " in owner("issues", "list").out
+    assert owner("send", "1", "--yes", *NOW).code == 5
+    assert owner("issues", "resume", "1").code == 0
+    cancelled = owner("issues", "cancel", "1")
+    assert "1 reader does not get it; its page and its pieces stay public" in cancelled.out
+    listed = owner("issues", "list", "--json").json["issues"][0]
+    assert (listed["state"], listed["sending"], listed["deliveries"]) == ("frozen", "cancelled", {"cancelled": 1})
+    again = owner("issues", "resume", "1")
+    assert again.code == 2 and "for good" in again.err
+
+
+def test_a_draft_cannot_be_paused(owner: Owner) -> None:
+    owner("build", *NOW)
+    run = owner("issues", "pause", "1")
+    assert run.code == 2 and "issue 1 is not being sent" in run.err

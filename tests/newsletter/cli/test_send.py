@@ -206,6 +206,60 @@ def test_an_issue_that_there_is_not_is_a_usage_error(owner: Owner, number: str, 
         assert error.code == code
 
 
+def test_a_test_copy_goes_to_one_address_outside_the_ledger(owner: Owner) -> None:
+    owner("build", *NOW)
+    _subscribe(owner, ("ada@example.com", Preferences()))
+    for _ in range(2):
+        run = owner("send", "--test", "owner@example.com", "--json", *NOW)
+        assert run.code == 0 and run.json["subject"].startswith("[Test] ")
+    mails = [path.read_bytes() for path in (owner.folder / "data" / "outbox").glob("*.eml")]
+    assert len(mails) == 2
+    assert all(b"To: owner@example.com" in mail and b"/u/preview-u" in mail for mail in mails)
+    assert len({re.search(rb"^Message-ID:\s*(\S+)", mail, re.MULTILINE)[1] for mail in mails}) == 2  # type: ignore[index]
+    listed = owner("issues", "list", "--json").json["issues"][0]
+    assert (listed["state"], listed["deliveries"]) == ("draft", {})
+
+
+def test_a_test_copy_never_goes_to_who_said_no_or_to_what_is_no_address(owner: Owner) -> None:
+    owner("build", *NOW)
+    _subscribe(owner, ("ada@example.com", Preferences()))
+    owner("subscribers", "unsubscribe", "ada@example.com")
+    refused = owner("send", "--test", "ada@example.com", *NOW)
+    assert refused.code == 5 and "unsubscribed" in refused.err
+    assert owner("send", "--test", "nobody", *NOW).code == 2
+    assert not (owner.folder / "data" / "outbox").exists()
+
+
+def test_what_is_too_late_is_not_sent_by_itself_and_the_next_issue_goes_on(owner: Owner) -> None:
+    owner.configure("/one.xml", extra="[selection]\nmax_per_source = 5\n[delivery]\nlocal_hour = 9")
+    owner("build", *NOW)
+    _subscribe(owner, ("ada@example.com", Preferences()))
+    waits = owner("send", "--yes", "--json", *NOW)
+    assert (waits.code, waits.json["states"]) == (4, {"planned": 1})
+    assert "are planned for later" in waits.err
+    owner.site.feed("/one.xml", [owner.site.item(n) for n in range(21, 29)])
+    owner("fetch")
+    next_day = ("--now", (DAY + dt.timedelta(days=1)).isoformat())
+    after = owner("send", "--yes", "--json", *next_day)
+    assert after.json["issue"] == 2 and "Issue 1 is late and not finished" in after.err
+    named = owner("send", "1", "--yes", "--json", *next_day)
+    assert named.json["states"] == {"planned": 1} and "`newsletter send 1 --late` sends them" in named.err
+    assert owner("send", "1", "--late", "--yes", "--json", *next_day).json["states"] == {"accepted": 1}
+
+
+def test_readers_get_it_at_their_own_hour(owner: Owner) -> None:
+    owner.configure("/one.xml", extra="[selection]\nmax_per_source = 5\n[delivery]\nlocal_hour = 9")
+    owner("build", *NOW)
+    _subscribe(
+        owner,
+        ("ada@example.com", Preferences(time_zone="Europe/Berlin")),
+        ("bob@example.com", Preferences(time_zone="America/New_York")),
+    )
+    assert owner("send", "--yes", "--json", *NOW).json["states"] == {"planned": 1, "accepted": 1}
+    noon = ("--now", (DAY + dt.timedelta(hours=6)).isoformat())
+    assert owner("send", "--yes", "--json", *noon).json["states"] == {"accepted": 2}
+
+
 def _signing_key(file: Path) -> bytes:
     """Make an RSA key; returns the DNS record of its public half."""
     key = rsa.generate_private_key(65537, 2048)
