@@ -176,7 +176,7 @@ def _edition(text_parts: tuple[str, str], html_parts: tuple[str, str], subject: 
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.tuples(LINES, LINES), st.tuples(LINES, LINES), VALUES)
 def test_whatever_stands_around_a_gap_and_in_it_arrives_as_it_was(
     text: tuple[str, str], html: tuple[str, str], because: str
