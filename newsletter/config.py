@@ -204,7 +204,10 @@ class DeliveryConfig(_Table):
         "", description="Hour (0-23) at which each reader gets an issue, in their own time zone; empty: at once."
     )
     window_hours: float = Field(
-        12, gt=0, le=24 * 31, description="Hours after its time within which a mail still goes out by itself."
+        12,
+        gt=0,
+        le=24 * 31,
+        description="Hours after its time within which a mail goes out by itself; later `send` asks, or takes --late.",
     )
     in_doubt: Literal["hold", "resend"] = Field(
         "hold",
