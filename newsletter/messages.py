@@ -29,6 +29,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MAILBOXES = ("From", "To", "Reply-To")
 _PART = 'Content-Type: text/{}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
 _SOFT_BREAK = "=\r\n"
+_AS_IT_IS = re.compile(r"[!-\-/-<>-~][!-<>-~]{0,70}")
+"""What quoted-printable leaves alone, as most links."""
+_DOTTED = re.compile(r"^\..*$", re.MULTILINE)
 
 
 class BadHeader(ValueError):
@@ -124,20 +127,22 @@ class Mould:
         _check(own)
         return EditionMessage(key, self._before + own + self._after, self, reader, text_only)
 
-    def body(self, reader: Reader, *, text_only: bool) -> str:
-        """Everything after the reader's headers, encoded: ASCII with CRLF."""
-        values = _encoded_values("text", self.rendered.text_values(reader))
-        if text_only:
-            return self._text.fill(values)
-        return self._both.fill(values | _encoded_values("html", self.rendered.html_values(reader)))
+    def encoded(self, message: EditionMessage) -> str:
+        """A message of this edition as `to_bytes` gives it."""
+        own = message.headers[len(self._before) : len(message.headers) - len(self._after)]
+        head = _fields(self._before) + _fields(own)
+        values = _encoded_values("text", self.rendered.text_values(message.reader))
+        if message.text_only:
+            return head + self._text.fill(values)
+        return head + self._both.fill(values | _encoded_values("html", self.rendered.html_values(message.reader)))
 
     @cached_property
     def _text(self) -> Form:
-        return _body(self.rendered.text_form, None)
+        return _joined(_fields(self._after), _body(self.rendered.text_form, None))
 
     @cached_property
     def _both(self) -> Form:
-        return _body(self.rendered.text_form, self.rendered.html_form)
+        return _joined(_fields(self._after), _body(self.rendered.text_form, self.rendered.html_form))
 
 
 def compose(
@@ -163,14 +168,14 @@ def message_id(key: str, sender: Sender) -> str:
 def to_bytes(message: Message) -> bytes:
     """The message as RFC 5322 and MIME want it, with CRLF. The same message gives the same bytes.
 
-    They are ASCII, but for addresses whose part before the @ is not: those stand in UTF-8 (RFC 6532), and need a server
-    with SMTPUTF8. Raises BadHeader for a line that no mail may have.
+    No line starts with a dot, so none needs another one on its way (RFC 5321, 4.5.2). They are ASCII, but for addresses
+    whose part before the @ is not: those stand in UTF-8 (RFC 6532), and need a server with SMTPUTF8. Raises BadHeader
+    for a line that no mail may have.
     """
     if isinstance(message, EditionMessage):
-        body = message.mould.body(message.reader, text_only=message.text_only)
-    else:
-        body = _body(_plain(message.text), _plain(message.html) if message.html else None).fill({})
-    return ("".join(_field(name, value) for name, value in message.headers) + body).encode()
+        return message.mould.encoded(message).encode()
+    body = _body(_plain(message.text), _plain(message.html) if message.html else None).fill({})
+    return (_fields(message.headers) + body).encode()
 
 
 def address_in(mailbox: str) -> str:
@@ -241,12 +246,28 @@ def _open_ended(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
+    """A text in quoted-printable, no line of which starts with a dot."""
+    if _AS_IT_IS.fullmatch(text):
+        return text
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return binascii.b2a_qp(lines.encode(), istext=True).decode("ascii").replace("\n", "\r\n")
+    encoded = binascii.b2a_qp(lines.encode(), istext=True).decode("ascii")
+    return _DOTTED.sub(lambda line: _without_dot(line[0]), encoded).replace("\n", "\r\n")
+
+
+def _without_dot(line: str) -> str:
+    """A line with the dot that it starts with encoded, broken where it would get too long."""
+    if not line.startswith("."):
+        return line
+    rest = line[1:]
+    return f"=2E{rest}" if len(rest) <= LINE_LENGTH - 3 else f"=2E=\n{_without_dot(rest)}"
 
 
 def _encoded_values(prefix: str, values: Mapping[str, str]) -> dict[str, str]:
     return {f"{prefix}.{name}": _quoted(value) for name, value in values.items()}
+
+
+def _fields(headers: tuple[tuple[str, str], ...]) -> str:
+    return "".join(_field(name, value) for name, value in headers)
 
 
 def _field(name: str, value: str) -> str:

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from newsletter.store import open_store
 from newsletter.store.tables import IssueRow
 from tests.newsletter.counting import BATCH, CountingServer
 from tests.newsletter.feeds import publisher
+from tests.newsletter.mailserver import MailServer
 from tests.newsletter.makers import DAY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +97,40 @@ class CountingPeer:
     def taken(self) -> Counter[str]:
         """What the server counted."""
         return Counter(self.server.taken) if self.server else Counter()
+
+    def close(self) -> None:
+        """End the server."""
+        if self.server:
+            self.server.close()
+            self.server = None
+
+
+@dataclass(slots=True)
+class SmtpPeer:
+    """A mail server on loopback, for the product's own provider with four connections."""
+
+    server: MailServer | None = None
+    delay: float = 0.005
+    command: Sequence[str] = ("newsletter",)
+    config: str = (
+        '[delivery]\nprovider = "smtp"\nfrom_address = "digest@digest.test"\npostal_address = "1 Street"\n'
+        '[web]\nbase_url = "http://localhost:8000"\n[smtp]\nhost = "127.0.0.1"\nsecurity = "none"\nconnections = 4\n'
+    )
+    most_in_doubt: int = 4
+
+    def start(self) -> None:
+        """A new server."""
+        self.close()
+        self.server = MailServer(delay=self.delay)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Where it is."""
+        return {"NEWSLETTER_SMTP__PORT": str(self.server.port if self.server else 1)}
+
+    def taken(self) -> Counter[str]:
+        """What the server took."""
+        return Counter(self.server.recipients) if self.server else Counter()
 
     def close(self) -> None:
         """End the server."""
@@ -263,7 +298,7 @@ def main() -> int:
     return 1 if lost or doubled or doubts > peer.most_in_doubt * kills else 0
 
 
-PEERS = {"counting": CountingPeer}
+PEERS: dict[str, Callable[[], Peer]] = {"counting": CountingPeer, "smtp": SmtpPeer}
 """By the name of the provider."""
 
 if __name__ == "__main__":

@@ -350,7 +350,7 @@ class _Connection:
             answers = self._announce(commands)
             outcome = self._refusal(key, answers)
             if outcome is None:
-                self._smtp.send(_stuffed(data))
+                self._smtp.send(_ended(data))
             elif self.is_open:
                 self._forget(answers)
         except (smtplib.SMTPServerDisconnected, smtplib.SMTPResponseException) as error:
@@ -523,11 +523,9 @@ def our_name() -> str:
     return name if "." in name and name.isascii() else "[127.0.0.1]"
 
 
-def _stuffed(data: bytes) -> bytes:
-    """The message with a dot more where a line starts with one, and the line that ends it (RFC 5321, 4.5.2)."""
-    ended = data if data.endswith(b"\r\n") else data + b"\r\n"
-    stuffed = ended.replace(b"\r\n.", b"\r\n..")
-    return (b"." if stuffed.startswith(b".") else b"") + stuffed + b".\r\n"
+def _ended(data: bytes) -> bytes:
+    """The message with the line that ends it. None of its own starts with a dot: `to_bytes` sees to that."""
+    return data + (b".\r\n" if data.endswith(b"\r\n") else b"\r\n.\r\n")
 
 
 def _decoded(text: bytes | str) -> str:

@@ -51,7 +51,8 @@ class MailServer:
     recipient (`RCPT ada@example.com`); a list is used up one by one, then the usual answer follows.
 
     ``tls`` is used at once when ``implicit``, else offered as STARTTLS. ``login`` is (name, password); with it, nobody
-    else may send. ``taken``, ``commands`` and ``connections`` tell what came.
+    else may send. ``delay`` are the seconds between taking a message and saying so. ``taken``, ``commands`` and
+    ``connections`` tell what came.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class MailServer:
         methods: str = "PLAIN LOGIN",
         extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8"),
         most_connections: int = 1000,
+        delay: float = 0.0,
     ) -> None:
         self.answers = dict(answers or {})
         self._tls, self._implicit = tls, implicit
         self._login, self._methods, self._extensions = login, methods, extensions
+        self._delay = delay
         self._most_connections, self._open = most_connections, list[socket.socket]()
         self._lock, self._ended = threading.Lock(), threading.Event()
         self.taken: list[Mail] = []
@@ -150,7 +153,9 @@ class MailServer:
         """Keep a message; returns how many there are."""
         with self._lock:
             self.taken.append(mail)
-            return len(self.taken)
+            number = len(self.taken)
+        self._ended.wait(self._delay)
+        return number
 
     def wait(self) -> None:
         """Return when the server ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,19 @@ def test_several_connections_share_the_messages_and_all_end() -> None:
         assert len(server.recipients) == len(outcomes) == 30
         assert 1 <= server.connections <= 3
         assert server.commands.count("QUIT") == server.connections
+
+
+def test_answers_that_come_while_a_transaction_takes_share_the_next_one() -> None:
+    left, limits = list(map(_message, range(24))), list[int]()
+
+    def more(limit: int) -> list[Message]:
+        limits.append(limit)
+        time.sleep(0.05)
+        return [left.pop() for _ in range(min(limit, len(left)))]
+
+    with MailServer() as server:
+        assert len(list(_smtp(server, 4).stream(more))) == 24
+    assert max(limits[1:]) > 1
 
 
 def test_a_server_that_grants_fewer_connections_gets_all_by_those() -> None:
