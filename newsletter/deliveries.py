@@ -1,6 +1,6 @@
 """The ledger: who gets which edition of an issue, and what became of it.
 
-    planned -> claimed -> handing -> accepted
+    planned -> claimed -> handing -> accepted -> delivered | bounced | complained
     claimed -> planned     its owner died before handing over
     handing -> planned     the provider said "not now", or does not accept us at all
     handing -> failed      the provider refused this reader for good
@@ -35,7 +35,8 @@ from subscribers import Format, Frequency, UtcDateTime
 
 PLANNED, CLAIMED, HANDING = "planned", "claimed", "handing"
 ACCEPTED, FAILED, IN_DOUBT, SKIPPED = "accepted", "failed", "in_doubt", "skipped"
-STATES = (PLANNED, CLAIMED, HANDING, ACCEPTED, FAILED, IN_DOUBT, SKIPPED)
+DELIVERED, BOUNCED, COMPLAINED = "delivered", "bounced", "complained"
+STATES = (PLANNED, CLAIMED, HANDING, ACCEPTED, DELIVERED, BOUNCED, COMPLAINED, FAILED, IN_DOUBT, SKIPPED)
 UNFINISHED = (PLANNED, CLAIMED, HANDING, IN_DOUBT)
 
 LEASE = dt.timedelta(minutes=15)
@@ -414,6 +415,21 @@ def _hand_over(
         mark(session, results, owner, clocks.now(), clocks.real())
     if refusal:
         raise refusal
+
+
+def report(session: Session, ids: Sequence[int], state: str, reason: str, real_now: dt.datetime) -> None:
+    """Record what a report says became of these deliveries: it ends every doubt, since the provider has them.
+
+    ``state`` is ACCEPTED, which only says that the provider took them, or one of DELIVERED, BOUNCED and COMPLAINED.
+    Which of two reports counts is decided by the caller; a delivery that was skipped stays so.
+    """
+    reported = () if state == ACCEPTED else (ACCEPTED, DELIVERED, BOUNCED, COMPLAINED)
+    before = (PLANNED, CLAIMED, HANDING, IN_DOUBT, FAILED, *reported)
+    session.execute(
+        update(DeliveryRow)
+        .where(col(DeliveryRow.id).in_(ids), col(DeliveryRow.state).in_(before))
+        .values(state=state, reason=reason, claimed_by="", changed_at=real_now)
+    )
 
 
 def _rowcount(result: object) -> int:
