@@ -8,6 +8,7 @@ overrides a key of the file. Secrets never stand in the file: they come from the
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import stat
@@ -29,6 +30,7 @@ ENVIRONMENT_PREFIX = "NEWSLETTER_"
 SECRET_NAMES = {
     "ANTHROPIC_API_KEY": "The key that Claude is asked with. Without it, summaries are excerpts.",
     "SENDGRID_API_KEY": "The key of the sendgrid provider.",
+    "NEWSLETTER_SMTP_PASSWORD": "The password of the smtp provider's login.",
     "NEWSLETTER_SECRET_KEY": "Signs the links in mails; several, comma-separated, newest first, after a rotation.",
 }
 """Every secret that the product knows, and what it is for."""
@@ -177,6 +179,40 @@ class DeliveryConfig(_Table):
         return value
 
 
+class SmtpConfig(_Table):
+    """The mail server of the smtp provider. The password of the login is a secret, NEWSLETTER_SMTP_PASSWORD."""
+
+    host: str = Field("localhost", min_length=1, description="Name of the mail server.")
+    port: int = Field(587, ge=1, le=65535, description="Port of the mail server: 587 for STARTTLS, 465 for TLS.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection is encrypted: `starttls`, `tls` at once, or `none`."
+    )
+    username: str = Field("", description="Name of the login; empty: no login.")
+    ca_file: str = Field("", description="Certificates to trust beside the system's, in PEM, beside the configuration.")
+    connections: int = Field(4, ge=1, le=100, description="Connections at a time, each with one message on its way.")
+    messages_per_connection: int = Field(100, ge=1, le=10_000, description="Messages sent by one connection.")
+    timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=600,
+        description="Longest wait for an answer; for the one to a whole message, five times as long.",
+    )
+    return_path: str = Field(
+        "",
+        pattern=r"^([^\s@<>]+@[^\s@<>]+)?$",
+        description="Where bounces go; {key} in it is the delivery's, as in bounces+{key}@example.com. Empty: to From.",
+    )
+    dkim_selector: str = Field("", description="Selector of the DKIM signature; empty: no signature.")
+    dkim_domain: str = Field("", description="Domain of the DKIM signature; empty: From's.")
+    dkim_key_file: str = Field("", description="RSA key of the DKIM signature, in PEM, beside the configuration.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> SmtpConfig:
+        if bool(self.dkim_selector) != bool(self.dkim_key_file):
+            raise ValueError("dkim_selector and dkim_key_file are set both or not at all")
+        return self
+
+
 class WebConfig(_Table):
     """Where the public pages are, and where `newsletter serve` listens for them."""
 
@@ -288,6 +324,7 @@ class Config(_Table):
     writing: WritingConfig = Field(default_factory=WritingConfig)
     fetching: FetchingConfig = Field(default_factory=FetchingConfig)
     delivery: DeliveryConfig = Field(default_factory=DeliveryConfig)
+    smtp: SmtpConfig = Field(default_factory=SmtpConfig)
     web: WebConfig = Field(default_factory=WebConfig)
     data: DataConfig = Field(default_factory=DataConfig)
 
@@ -521,6 +558,14 @@ def keys() -> Iterator[tuple[str, Any, str]]:
         for name, inner in model.model_fields.items():
             default = None if inner.is_required() else inner.get_default(call_default_factory=False)
             yield f"{section}.{name}", default, inner.description or ""
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or address is this machine's own, by its looks: no name is looked up."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_secrets(file: Path, environment: Mapping[str, str]) -> Secrets:

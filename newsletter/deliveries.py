@@ -17,6 +17,7 @@ import datetime as dt
 import os
 import secrets
 import socket
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +27,9 @@ from sqlalchemy import ColumnElement, and_, case, func, insert, literal, not_, o
 from sqlmodel import Session, col, select
 
 import subscribers
+from newsletter import providers
 from newsletter.editions import Assignment, Follows
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater, Unreachable
 from newsletter.store import Store
 from newsletter.store.tables import AudienceGroupRow, DeliveryRow, EditionRow
 from newsletter.values import Message
@@ -369,52 +371,90 @@ def send(
 ) -> None:
     """Hand over every due delivery of a frozen issue; return when none is due.
 
-    ``compose`` addresses a message; ``progress`` hears how many have been handed over since the last call.
-    Raises NotAllowed when the provider does not accept us: what was not taken is planned again.
+    ``compose`` addresses a message; ``progress`` hears of how many more it is known what became of them.
+    Raises NotAllowed when the provider does not accept us, and Unreachable when it cannot be reached: what was not
+    taken is planned again.
     """
     owner = _owner()
     with store.write() as session:
         recover(session, issue, clocks.real(), repeatable=provider.name if provider.repeats_safely else "")
+    sending = _Sending(store, issue, owner, provider.name, compose, clocks, chunk, progress)
+    refusal: Exception | None = None
     try:
-        while True:
-            with store.write() as session:
-                claimed = claim(session, issue, owner, chunk, clocks.now(), clocks.real())
-            if not claimed:
-                return
-            for start in range(0, len(claimed), provider.batch):
-                batch = claimed[start : start + provider.batch]
-                _hand_over(store, provider, batch, owner, compose, clocks)
-                progress(len(batch))
-    finally:
-        with store.write() as session:
-            give_back(session, owner, clocks.real())
-
-
-def _hand_over(
-    store: Store,
-    provider: Provider,
-    batch: Sequence[Claimed],
-    owner: str,
-    compose: Callable[[Claimed], Message],
-    clocks: Clocks,
-) -> None:
-    composed = {claimed.id: compose(claimed) for claimed in batch}
-    with store.write() as session:
-        ours = mark_handing(session, list(composed), owner, provider.name, clocks.real())
-    messages = {number: message for number, message in composed.items() if number in ours}
-    outcomes: dict[str, Outcome] = {}
-    refusal: NotAllowed | None = None
-    try:
-        for outcome in provider.hand_over(list(messages.values())):
-            outcomes[outcome.key] = outcome
-    except NotAllowed as error:
+        for outcome in providers.stream(provider, sending.more):
+            sending.learn(outcome)
+    except (NotAllowed, Unreachable) as error:
         refusal = error
-    missing = None if refusal else InDoubt("", "the provider gave no answer for this message")
-    results = [(number, outcomes.get(message.key, missing)) for number, message in messages.items()]
-    with store.write() as session:
-        mark(session, results, owner, clocks.now(), clocks.real())
-    if refusal:
-        raise refusal
+        raise
+    finally:
+        sending.finish(None if refusal else InDoubt("", "the provider gave no answer for this message"))
+
+
+class _Sending:
+    """What one sending has claimed, what of it is with the provider, and what has been learned of it.
+
+    Every transaction that lets messages leave first records what was learned before. So a kill leaves in doubt only
+    what the provider had no answer for, or had it since that transaction.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        issue: int,
+        owner: str,
+        provider: str,
+        compose: Callable[[Claimed], Message],
+        clocks: Clocks,
+        chunk: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._store, self._issue, self._owner, self._provider = store, issue, owner, provider
+        self._compose, self._clocks, self._chunk, self._progress = compose, clocks, chunk, progress
+        self._claimed: deque[Claimed] = deque()
+        self._with_provider: dict[str, int] = {}
+        self._learned: list[tuple[int, Outcome | None]] = []
+
+    def more(self, limit: int) -> list[Message]:
+        """Up to ``limit`` messages whose hand-over is on record; none when none is due."""
+        while True:
+            if not self._claimed:
+                self._claim()
+            batch = [self._claimed.popleft() for _ in range(min(limit, len(self._claimed)))]
+            messages = {claimed.id: self._compose(claimed) for claimed in batch}
+            ours = self._record(list(messages))
+            self._with_provider |= {messages[number].key: number for number in ours}
+            if ours or not batch:
+                return [message for number, message in messages.items() if number in ours]
+
+    def learn(self, outcome: Outcome) -> None:
+        """Keep an outcome for the next transaction."""
+        number = self._with_provider.pop(outcome.key, None)
+        if number is not None:
+            self._learned.append((number, outcome))
+
+    def finish(self, rest: Outcome | None) -> None:
+        """Record what was learned, and ``rest`` of all that the provider has still; plan again what did not leave."""
+        self._learned += [(number, rest) for number in self._with_provider.values()]
+        self._record([])
+        with self._store.write() as session:
+            give_back(session, self._owner, self._clocks.real())
+
+    def _claim(self) -> None:
+        now, real_now = self._clocks.now(), self._clocks.real()
+        with self._store.write() as session:
+            self._claimed.extend(claim(session, self._issue, self._owner, self._chunk, now, real_now))
+
+    def _record(self, leaving: Sequence[int]) -> set[int]:
+        """In one transaction: what was learned, and that these are about to leave. Returns which of them may."""
+        if not (self._learned or leaving):
+            return set()
+        learned, self._learned = self._learned, []
+        now, real_now = self._clocks.now(), self._clocks.real()
+        with self._store.write() as session:
+            mark(session, learned, self._owner, now, real_now)
+            ours = mark_handing(session, leaving, self._owner, self._provider, real_now) if leaving else set()
+        self._progress(len(learned))
+        return ours
 
 
 def report(session: Session, ids: Sequence[int], state: str, reason: str, real_now: dt.datetime) -> None:

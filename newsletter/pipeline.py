@@ -24,10 +24,10 @@ from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
 from newsletter.intake import Intake, SourceReport
 from newsletter.issues import Draft, IssueError
-from newsletter.messages import Sender
+from newsletter.messages import Mould, Sender
 from newsletter.pieces import Candidate
 from newsletter.providers import Provider
-from newsletter.rendering import Reader, RenderedEdition, Renderer
+from newsletter.rendering import Reader, Renderer
 from newsletter.store import Store
 from newsletter.summaries import Desk
 from newsletter.triage import Brief
@@ -206,10 +206,10 @@ def send(
         edition_pieces = deliveries.editions_of(session, number)
     if issue.state != issues.FROZEN:
         raise IssueError(f"issue {number} is {issue.state}, and only a frozen issue is handed over")
-    rendered = {key: press.renderer.edition(edition_of(issue, numbers)) for key, numbers in edition_pieces.items()}
+    moulds = {key: mould(press, issue, edition_of(issue, numbers)) for key, numbers in edition_pieces.items()}
 
     def addressed(claimed: Claimed) -> Message:
-        return address(press, issue, rendered[claimed.edition_id], claimed)
+        return address(press, moulds[claimed.edition_id], claimed)
 
     deliveries.send(
         press.store, number, provider, addressed, press.clocks, chunk=press.config.delivery.chunk, progress=progress
@@ -237,23 +237,20 @@ def sender(config: Config) -> Sender:
     )
 
 
-def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Claimed) -> Message:
+def mould(press: Press, issue: Issue, edition: Edition) -> Mould:
+    """An edition rendered, and what its readers share made once."""
+    return Mould(press.renderer.edition(edition), sender(press.config), issue.number)
+
+
+def address(press: Press, made: Mould, claimed: Claimed) -> Message:
     """An edition addressed to the reader of a claimed delivery."""
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
     names = {topic.key: topic.name for topic in config.topics}
     reader = Reader(
         address=claimed.address,
-        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
+        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names),
     )
-    return messages.compose(
-        rendered,
-        reader,
-        sender(config),
-        key=claimed.key,
-        issue=issue.number,
-        date=press.clocks.now(),
-        text_only=claimed.text_only,
-    )
+    return made.address(reader, key=claimed.key, date=press.clocks.now(), text_only=claimed.text_only)

@@ -157,17 +157,17 @@ def _frozen(session: Session, issue: Issue) -> dict[str, Assignment]:
 
 
 def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: str) -> EditionPreview:
-    rendered = press.renderer.edition(group.edition)
+    mould = pipeline.mould(press, issue, group.edition)
     reader = _reader(session, press, issue, group)
-    message = pipeline.address(press, issue, rendered, reader)
-    with_html = pipeline.address(press, issue, rendered, replace(reader, text_only=False))
+    message = pipeline.address(press, mould, reader)
+    with_html = pipeline.address(press, mould, replace(reader, text_only=False))
     names = {topic.key: topic.name for topic in press.config.topics}
     return EditionPreview(
         name=name,
         readers=group.readers,
         follows=tuple(_describe(subscribers.topics_of(text), names) for text in group.follows),
-        subject=rendered.subject,
-        preheader=rendered.preheader,
+        subject=mould.rendered.subject,
+        preheader=mould.rendered.preheader,
         minutes=group.edition.minutes,
         piece_ids=tuple(entry.piece.id for entry in group.edition.pieces),
         html=with_html.html,

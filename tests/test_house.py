@@ -22,6 +22,7 @@ PACKAGES = ("newsletter", "subscribers")
 VENDORS = {
     "alembic": "newsletter.store",
     "anthropic": "newsletter.claude",
+    "dkim": "newsletter.providers.smtp",
     "email_validator": "subscribers.addresses",
     "feedparser": "newsletter.sources.feed",
     "httpcore": "newsletter.fetching",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from newsletter.cli._console import Console
 from newsletter.cli._exits import Exit, Stop
-from newsletter.config import Config, ConfigError, Settings, load
+from newsletter.config import Config, ConfigError, Settings, is_this_machine, load
 
 if TYPE_CHECKING:
     from newsletter.deliveries import Clocks
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from newsletter.intake import Intake
     from newsletter.pipeline import Press
     from newsletter.providers import Provider
+    from newsletter.providers.smtp import Signature
     from newsletter.sections import SectionSpec
     from newsletter.store import Store
     from newsletter.summaries import Desk
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from subscribers import Tokens
 
 LINK_KEY_FILE = "links.key"
+_EXAMPLE = re.compile(r"(^|[@.])example(\.(com|net|org))?$", re.IGNORECASE)
+"""Names that are nobody's (RFC 2606)."""
 
 
 class Workshop:
@@ -182,14 +187,61 @@ class Workshop:
         return ClaudeWriter(claude, specs, model=writing.model, max_tokens=writing.max_tokens, language=language)
 
     def provider(self) -> Provider:
-        """Who carries the mail. Raises ConfigError for a provider that there is not."""
+        """Who carries the mail. Raises ConfigError for a provider that there is not, or that cannot carry it yet."""
         from newsletter import providers
-        from newsletter.providers.files import Files
 
         name = self.config.delivery.provider
+        if name not in providers.names():
+            known = ", ".join(providers.names())
+            raise ConfigError(f"`delivery.provider`: there is no provider {name!r}; known: {known}")
         if name == "files":
+            from newsletter.providers.files import Files
+
             return Files(self.settings.outbox)
-        raise ConfigError(f"`delivery.provider`: there is no provider {name!r}; known: {', '.join(providers.names())}")
+        check_sender(self.config)
+        return self._smtp()
+
+    def _smtp(self) -> Provider:
+        from newsletter.providers.smtp import Server, Smtp
+
+        config, folder = self.config.smtp, self.settings.folder
+        try:
+            server = Server(
+                host=config.host,
+                port=config.port,
+                security=config.security,
+                username=config.username,
+                password=self.settings.secrets.get("NEWSLETTER_SMTP_PASSWORD"),
+                timeout_seconds=config.timeout_seconds,
+                ca_file=folder / config.ca_file if config.ca_file else None,
+            )
+        except ValueError as error:
+            raise ConfigError(f"`smtp.security`: {error}; set it to starttls or tls") from error
+        if server.username and not server.password:
+            raise ConfigError(f"`smtp.username` is {server.username} and NEWSLETTER_SMTP_PASSWORD is not set; set it")
+        return Smtp(
+            server,
+            batch=config.connections,
+            messages_per_connection=config.messages_per_connection,
+            return_path=config.return_path,
+            signature=self._signature(),
+        )
+
+    def _signature(self) -> Signature | None:
+        """What signs by DKIM, when it is configured. Raises ConfigError for a key that cannot."""
+        from newsletter.providers.smtp import BadKey, Signature
+
+        config = self.config.smtp
+        if not config.dkim_selector:
+            return None
+        file = self.settings.folder / config.dkim_key_file
+        domain = config.dkim_domain or self.config.delivery.from_address.rpartition("@")[2]
+        try:
+            return Signature(config.dkim_selector, domain, file.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}; correct `smtp.dkim_key_file`") from error
+        except BadKey as error:
+            raise ConfigError(f"{file}: {error}; make one with `openssl genrsa -out {file} 2048`") from error
 
     def confirm(self, question: str) -> bool:
         """Ask a person on the terminal; no is the default."""
@@ -198,6 +250,24 @@ class Workshop:
             return input().strip().lower() in ("y", "yes")
         except EOFError:
             return False
+
+
+def check_sender(config: Config) -> None:
+    """Whether mail may leave to real people.
+
+    Raises ConfigError without an https address of our pages (one of this machine may do without), a postal address,
+    and a sender that is no example.
+    """
+    web, delivery = urlsplit(config.web.base_url), config.delivery
+    host = web.hostname or ""
+    if web.scheme != "https" and not is_this_machine(host):
+        raise ConfigError(f"`web.base_url` is {config.web.base_url}, and links in mails must be https; correct it")
+    if _EXAMPLE.search(host):
+        raise ConfigError(f"`web.base_url` is {config.web.base_url}; set it to where your pages are")
+    if not delivery.postal_address.strip():
+        raise ConfigError("`delivery.postal_address` is empty; set the address that the footer of each mail names")
+    if _EXAMPLE.search(delivery.from_address):
+        raise ConfigError(f"`delivery.from_address` is {delivery.from_address}; set it to an address of yours")
 
 
 def _real_now() -> dt.datetime:

@@ -1,18 +1,18 @@
 """Who carries mail: one file per provider, all behind one small protocol, all held to one contract test.
 
-A provider takes a few messages and says of each what became of it. It never retries, never keeps state and never
-decides: that is the ledger's.
+A provider takes a few messages and says of each what became of it. It never retries what it was answered, never keeps
+state and never decides: that is the ledger's.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from newsletter.problems import Stopped
+from newsletter import problems
 from newsletter.values import Message
 
 
@@ -52,8 +52,12 @@ class InDoubt:
 Outcome = Accepted | Refused | TryLater | InDoubt
 
 
-class NotAllowed(Stopped):
+class NotAllowed(problems.Stopped):
     """The provider does not accept us at all (key, login, sender). Nothing was taken; the text says the mend."""
+
+
+class Unreachable(problems.TryLater):
+    """The provider cannot be reached at all just now: no connection is to be had. Nothing was taken."""
 
 
 class Provider(Protocol):
@@ -77,9 +81,40 @@ class Provider(Protocol):
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Hand over up to ``batch`` messages; yield one outcome for each, as soon as it is known.
 
-        Raises NotAllowed when the provider does not accept us; messages without an outcome were not taken then.
+        Raises NotAllowed when the provider does not accept us, and Unreachable when nobody answers; messages without
+        an outcome were not taken then.
         """
         ...
+
+
+More = Callable[[int], Sequence[Message]]
+"""Asks for up to so many more messages, at least one. They may leave when it returns; no message: there is none now."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A provider that hands over several messages at a time, each for itself: it asks for more as places get free."""
+
+    def stream(self, more: More) -> Iterator[Outcome]:
+        """Hand over what ``more`` gives until it gives nothing and every message has its outcome.
+
+        At most ``batch`` messages are without an outcome at any time. Raises as `Provider.hand_over` does, after every
+        outcome that it still could learn.
+        """
+        ...
+
+
+def stream(provider: Provider, more: More) -> Iterator[Outcome]:
+    """Hand over what ``more`` gives, by any provider: as places get free, or call after call."""
+    if isinstance(provider, Streaming):
+        yield from provider.stream(more)
+        return
+    while messages := more(provider.batch):
+        missing = {message.key for message in messages}
+        for outcome in provider.hand_over(messages):
+            missing.discard(outcome.key)
+            yield outcome
+        yield from (InDoubt(key, "the provider gave no answer for this message") for key in missing)
 
 
 def names() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from newsletter.cli.config import toml_lines
 from newsletter.cli.init import starting_file
-from newsletter.config import Config, ConfigError, Settings, keys, load
+from newsletter.config import Config, ConfigError, Settings, is_this_machine, keys, load
 
 
 def _load(folder: Path, text: str, **environment: str) -> Settings:
@@ -135,6 +135,11 @@ def test_every_key_of_what_init_writes_can_be_taken_out_of_its_comment() -> None
         if not line.startswith("# ") or " = " in line
     )
     assert Config.model_validate(tomllib.loads(bare)) == Config()
+
+
+def test_this_machine_is_told_by_name_or_address() -> None:
+    assert all(map(is_this_machine, ("localhost", "127.0.0.1", "127.8.8.8", "::1")))
+    assert not any(map(is_this_machine, ("example.com", "192.0.2.1", "localhost.example.com", "")))
 
 
 def test_every_key_has_a_description() -> None:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from sqlalchemy import func
 from sqlmodel import Session, select
 
 import subscribers
 from newsletter import deliveries
 from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater
+from newsletter.providers import Accepted, InDoubt, More, NotAllowed, Outcome, Refused, TryLater, Unreachable
 from newsletter.store import Store
 from newsletter.store.tables import DeliveryRow, IssueRow
 from newsletter.values import Edition, Message
@@ -248,6 +249,50 @@ def test_a_process_that_is_gone_from_this_machine_is_not_waited_for(store: Store
         claimed = deliveries.claim(session, number, owner, 3, DAY, DAY)
         deliveries.mark_handing(session, [claimed[0].id], owner, "post", DAY)
     assert _send(store, number, Post()) == {"accepted": 4, "in_doubt": 1, "skipped": 2}
+
+
+@dataclass
+class Stream(Post):
+    """A provider that asks for more whenever a place is free, and answers the first of what it has."""
+
+    store: Store | None = None
+    most: int = 0
+
+    def stream(self, more: More) -> Iterator[Outcome]:
+        has: list[Message] = []
+        while True:
+            has += more(self.batch - len(has)) if len(has) < self.batch else []
+            if not has:
+                return
+            self._count()
+            yield from super().hand_over([has.pop(0)])
+
+    def _count(self) -> None:
+        assert self.store is not None
+        with self.store.read() as session:
+            handing = select(func.count()).where(DeliveryRow.state == "handing")
+            self.most = max(self.most, session.exec(handing).one())
+
+
+def test_a_provider_that_streams_never_has_more_on_record_than_it_has_places(store: Store) -> None:
+    number, post = _frozen(store, 20), Stream(batch=3, store=store)
+    assert _send(store, number, post) == {"accepted": 20, "skipped": 2}
+    assert sorted(post.taken) == sorted(f"reader{n}@example.com" for n in range(20))
+    assert post.most == 3
+
+
+def test_what_a_stream_learned_before_it_is_stopped_is_kept_and_the_rest_is_planned(store: Store) -> None:
+    def answer(message: Message) -> Outcome:
+        if message.to.startswith("reader3@"):
+            raise Unreachable("nobody answers")
+        return Accepted(message.key)
+
+    number = _frozen(store)
+    with pytest.raises(Unreachable):
+        _send(store, number, Stream(answer, batch=3, store=store))
+    assert _counts(store, number) == {"planned": 2, "accepted": 3, "skipped": 2}
+    with store.read() as session:
+        assert session.exec(select(func.max(DeliveryRow.attempts)).where(DeliveryRow.state == "planned")).one() == 0
 
 
 def test_who_slept_longer_than_the_lease_hands_over_only_what_is_still_theirs(store: Store) -> None:
