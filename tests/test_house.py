@@ -22,6 +22,7 @@ PACKAGES = ("newsletter", "subscribers")
 VENDORS = {
     "alembic": "newsletter.store",
     "anthropic": "newsletter.claude",
+    "cryptography": "newsletter.events.sendgrid",
     "dkim": "newsletter.providers.smtp",
     "email_validator": "subscribers.addresses",
     "feedparser": "newsletter.sources.feed",
@@ -34,6 +35,8 @@ VENDORS = {
     "markupsafe": "newsletter.rendering",
     "mjml": "newsletter.rendering",
     "pydantic": "newsletter.config",
+    "python_http_client": "newsletter.providers.sendgrid",
+    "sendgrid": "newsletter.providers.sendgrid",
     "starlette": "newsletter.web subscribers.pages",
     "trafilatura": "newsletter.fulltext",
     "uvicorn": "newsletter.cli.serve",
