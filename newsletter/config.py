@@ -31,6 +31,7 @@ SECRET_NAMES = {
     "ANTHROPIC_API_KEY": "The key that Claude is asked with. Without it, summaries are excerpts.",
     "SENDGRID_API_KEY": "The key of the sendgrid provider.",
     "NEWSLETTER_SMTP_PASSWORD": "The password of the smtp provider's login.",
+    "NEWSLETTER_MAILBOX_PASSWORD": "The password of the mailbox that `events read` reads by IMAP.",
     "NEWSLETTER_SECRET_KEY": "Signs the links in mails; several, comma-separated, newest first, after a rotation.",
 }
 """Every secret that the product knows, and what it is for."""
@@ -163,8 +164,14 @@ class DeliveryConfig(_Table):
     postal_address: str = Field("", description="Postal address in the footer, which the law of many places asks for.")
     outbox: str = Field("outbox", description="Folder of the files provider, below the data folder.")
     chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time.")
+    webhook_key: str = Field(
+        "", description="Public key of SendGrid's signed event webhook, for `/hooks/sendgrid`; empty: no such page."
+    )
+    mailbox: str = Field(
+        "", description="Address for mails that unsubscribe, if `events read` reads its mailbox; empty: none."
+    )
 
-    @field_validator("from_address", "reply_to")
+    @field_validator("from_address", "reply_to", "mailbox")
     @classmethod
     def _looks_like_an_address(cls, value: str) -> str:
         if value and not re.fullmatch(r"[^\s@<>\"(),:;]+@[^\s@<>\"(),:;]+", value):

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
+from urllib.parse import quote
 
 from newsletter.rendering import Form, Reader, RenderedEdition
 from newsletter.values import Message
 
 LINE_LENGTH = 76
 """Longest line of a header that can be folded, and of every encoded body (RFC 2045, 6.7)."""
+
+UNSUBSCRIBE = "unsubscribe-"
+"""Begins the subject of a mail that unsubscribes; the reader's token follows."""
 
 LONGEST_LINE = 998
 """Longest line that a mail may have at all (RFC 5322, 2.1.1)."""
@@ -119,7 +123,7 @@ class Mould:
             ("To", reader.address),
             ("Date", format_datetime(date)),
             ("Message-ID", message_id(key, self._sender)),
-            ("List-Unsubscribe", f"<{reader.unsubscribe_url}>"),
+            ("List-Unsubscribe", _ways_out(reader)),
         )
         _check(own)
         return EditionMessage(key, self._before + own + self._after, self, reader, text_only)
@@ -160,6 +164,11 @@ def message_id(key: str, sender: Sender) -> str:
     return f"<{digest}@{sender.domain}>"
 
 
+def unsubscribe_mail(mailbox: str, token: str) -> str:
+    """The mailto URL of the mail that unsubscribes who holds the token; empty without a mailbox that is read."""
+    return f"mailto:{quote(mailbox, safe='@+')}?subject={UNSUBSCRIBE}{token}" if mailbox else ""
+
+
 def to_bytes(message: Message) -> bytes:
     """The message as RFC 5322 and MIME want it, with CRLF. The same message gives the same bytes.
 
@@ -185,6 +194,12 @@ def wire_address(address: str) -> str:
         return address if domain.isascii() else f"{local}{at}{domain.encode('idna').decode()}"
     except UnicodeError as error:
         raise BadHeader(f"{domain!r} is no domain: {error}") from error
+
+
+def _ways_out(reader: Reader) -> str:
+    """What List-Unsubscribe offers: the page first, which acts at once (RFC 2369, 2: the first is preferred)."""
+    mail = f", <{reader.unsubscribe_mail}>" if reader.unsubscribe_mail else ""
+    return f"<{reader.unsubscribe_url}>{mail}"
 
 
 def _check(headers: tuple[tuple[str, str], ...]) -> None:

@@ -247,9 +247,11 @@ def address(press: Press, made: Mould, claimed: Claimed) -> Message:
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
     names = {topic.key: topic.name for topic in config.topics}
+    way_out = tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)
     reader = Reader(
         address=claimed.address,
-        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)}",
+        unsubscribe_url=f"{base}/u/{way_out}",
+        unsubscribe_mail=messages.unsubscribe_mail(config.delivery.mailbox, way_out),
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names),
     )

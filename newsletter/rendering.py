@@ -82,6 +82,7 @@ class Reader:
     """Everything of a mail that differs from reader to reader.
 
     ``because`` ends the sentence "You get this mail because ...": "you follow evaluations and safety".
+    ``unsubscribe_mail`` is the mailto URL of a mail that unsubscribes; empty: there is none.
     Raises ValueError when a URL is not an absolute http or https one.
     """
 
@@ -89,6 +90,7 @@ class Reader:
     unsubscribe_url: str
     preferences_url: str
     because: str
+    unsubscribe_mail: str = ""
 
     def __post_init__(self) -> None:
         for url in (self.unsubscribe_url, self.preferences_url):

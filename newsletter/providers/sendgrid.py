@@ -119,9 +119,8 @@ class SendGrid:
 
         Raises NotAllowed for a key that is not accepted, and for what would be refused for every reader alike.
         """
-        calls = []
-        for outcome in self._calls(messages, calls.append):
-            yield outcome
+        calls: list[_Call] = []
+        yield from self._calls(messages, calls.append)
         for number, call in enumerate(calls):
             try:
                 yield from self._settle(call)
@@ -218,7 +217,7 @@ class SendGrid:
             ref = headers.get("X-Message-Id", "")
             return [Accepted(row.key, ref) for row in call.rows]
         why = f"SendGrid answered {status}{_said(answer.body)}"
-        if status in (429, 408) or status >= 500 and status != 504:
+        if status in (429, 408) or (status >= 500 and status != 504):
             raise _Busy(why, _wish(headers))
         if 200 <= status < 300 or status == 504:
             # A gateway that waited in vain does not know either (RFC 9110, 15.6.5).
