@@ -27,6 +27,7 @@ COMMANDS = {
     "build": "select, write and compose today's draft",
     "preview": "write a page that shows what would go out",
     "send": "send today's issue, or show with --dry-run what would be sent",
+    "events": "read bounces, complaints and unsubscribe mails; import and list what was reported",
     "issues": "list and show issues, change or reject a draft, correct what is out",
     "serve": "serve the public pages",
     "config": "show and check the configuration",

@@ -85,7 +85,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What came of reports: how many were new, by kind; how many of those named no delivery of ours; and repetitions."""
+    """What came of reports: new ones by kind, how many of those named no delivery of ours, and repetitions."""
 
     new: Mapping[Kind, int]
     unknown: int = 0

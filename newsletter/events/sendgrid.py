@@ -19,8 +19,8 @@ from newsletter.events import Event, Kind
 
 OLDEST, AHEAD = dt.timedelta(hours=25), dt.timedelta(minutes=5)
 """How old a signed post may be, and how far ahead its clock. SendGrid repeats for 24 hours what was not answered, and
-does not say whether it signs anew: a shorter limit could lose complaints. A replay within it changes nothing, since each
-event is kept once."""
+does not say whether it signs anew: a shorter limit could lose complaints. A replay within it changes nothing, since
+each event is kept once."""
 
 SIGNATURE_HEADER = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"

@@ -34,9 +34,10 @@ RETRY_SECONDS = 60
 
 
 def application(press: Press, more: Sequence[BaseRoute] = ()) -> ASGIApp:
-    """The web application: the archive, readers' pages, reports of providers, `/healthz`, `/readyz`; ``more`` routes come first.
+    """The web application: the archive, readers' pages, providers' reports, `/healthz`, `/readyz`.
 
-    A ``web.base_url`` with a path is answered with and without that path, since some proxies strip it.
+    ``more`` routes come first. A ``web.base_url`` with a path is answered with and without that path, since some
+    proxies strip it.
     """
     pages = [*subscribers.pages.routes(desk(press)), *Archive(press).routes()]
     routes = [*more, *pages, *hooks.routes(press), *_health(press.store)]

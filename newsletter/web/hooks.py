@@ -14,7 +14,7 @@ from newsletter.events import sendgrid
 from newsletter.pipeline import Press
 
 LONGEST_BODY = 1_000_000
-"""Bytes of a post. SendGrid sends what it has after 30 seconds, or from 768 kB on (its documentation, "Event Webhook")."""
+"""Bytes of a post. SendGrid sends what it has after 30 seconds, or at 768 kB (its documentation, "Event Webhook")."""
 
 
 def routes(press: Press) -> list[BaseRoute]:

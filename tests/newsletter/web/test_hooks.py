@@ -6,9 +6,8 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import httpx
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,6 +30,13 @@ PUBLIC = base64.b64encode(PRIVATE.public_key().public_bytes(Encoding.DER, Public
 NOW = int(DAY.timestamp())
 
 
+class Answer(NamedTuple):
+    """What a post was answered with."""
+
+    status_code: int
+    content: bytes
+
+
 @dataclass
 class Hook:
     """The page, and the ledger behind it."""
@@ -46,13 +52,14 @@ class Hook:
 
     def post(
         self, body: bytes | list[dict[str, Any]], *, ago: int = 0, signed: bytes | None = None, path: str = ""
-    ) -> httpx.Response:
+    ) -> Answer:
         """Post what was signed so many seconds ago; ``signed`` are other bytes that the signature is for."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         stamp = str(NOW - ago)
         signature = PRIVATE.sign(stamp.encode() + (data if signed is None else signed), ec.ECDSA(hashes.SHA256()))
         headers = {SIGNATURE_HEADER: base64.b64encode(signature).decode(), TIMESTAMP_HEADER: stamp}
-        return self.client.post(f"{path}/hooks/sendgrid", content=data, headers=headers)
+        answer = self.client.post(f"{path}/hooks/sendgrid", content=data, headers=headers)
+        return Answer(answer.status_code, answer.content)
 
     def trace(self) -> tuple[str, list[str], int]:
         """All that a post could change."""
