@@ -365,6 +365,7 @@ class Settings:
     file: Path | None
     secrets: Secrets
     anthropic_base_url: str = ""
+    sendgrid_host: str = ""
 
     @property
     def data_folder(self) -> Path:
@@ -423,7 +424,8 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     config = _validate(tables, text, where, {(section, key): name for section, key, _, name in overrides})
     folder = file.parent if file else Path.cwd()
     secrets = read_secrets(folder / SECRETS_NAME, environment)
-    return Settings(config, folder.absolute(), file, secrets, environment.get("ANTHROPIC_BASE_URL", ""))
+    anthropic, sendgrid = environment.get("ANTHROPIC_BASE_URL", ""), environment.get("SENDGRID_HOST", "")
+    return Settings(config, folder.absolute(), file, secrets, anthropic, sendgrid)
 
 
 def _find(path: Path | None, environment: Mapping[str, str]) -> Path | None:

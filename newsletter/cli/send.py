@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newsletter.cli import _report, build
+from newsletter.cli import _report, _sandbox, build
 from newsletter.cli._exits import Exit, Stop
 from newsletter.cli._workshop import Workshop
 
@@ -21,11 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("issue", nargs="?", type=int, metavar="ISSUE", help="number of the issue; without it, today's")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and hand nothing over")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--sandbox", action="store_true", help="have SendGrid check each edition, and deliver nothing")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where --dry-run writes the preview")
 
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Send, or show."""
+    if arguments.sandbox:
+        return _sandbox.run(arguments.issue or _known(workshop), workshop)
     return dry_run(arguments, workshop) if arguments.dry_run else _send(arguments, workshop)
 
 

@@ -204,12 +204,18 @@ def _connected(encrypted: bool, host: str, port: int | None) -> Iterator[imaplib
         server: imaplib.IMAP4 = imaplib.IMAP4_SSL(host, port or 993, ssl_context=context, timeout=TIMEOUT_SECONDS)
     else:
         server = imaplib.IMAP4(host, port or 143, timeout=TIMEOUT_SECONDS)
-    with server:
+    try:
         if not encrypted and "STARTTLS" in server.capabilities:
             server.starttls(context)
         elif not encrypted and not is_this_machine(host):
             raise BadMailbox(f"{host} would get the password unencrypted; use imaps://")
         yield server
+    finally:
+        # imaplib's own way out leaves the socket open when the server has hung up.
+        with contextlib.suppress(OSError, imaplib.IMAP4.error):
+            server.logout()
+        with contextlib.suppress(OSError):
+            server.shutdown()
 
 
 def _log_in(server: imaplib.IMAP4, user: str, password: str) -> None:

@@ -26,7 +26,7 @@ import python_http_client
 import sendgrid
 
 from newsletter.messages import BadHeader, EditionMessage, address_in, wire_address
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater, Unreachable
 from newsletter.rendering import Form
 from newsletter.values import Message
 
@@ -117,7 +117,8 @@ class SendGrid:
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Hand over up to ``batch`` messages by as few requests as their editions, and SendGrid's answers, allow.
 
-        Raises NotAllowed for a key that is not accepted, and for what would be refused for every reader alike.
+        Raises NotAllowed for a key that is not accepted, and for what would be refused for every reader alike;
+        Unreachable when no connection is to be had.
         """
         calls: list[_Call] = []
         yield from self._calls(messages, calls.append)
@@ -205,11 +206,11 @@ class SendGrid:
         yield from suspects
 
     def _ask(self, call: _Call) -> list[Outcome] | _Refusal:
-        """Make one request. Raises NotAllowed, and _Busy when SendGrid takes nothing now."""
+        """Make one request. Raises NotAllowed and Unreachable, and _Busy when SendGrid takes nothing now."""
         try:
             answer = self._client.mail.send.post(request_body=call.payload(), timeout=self.timeout_seconds)
         except _NotConnected as error:
-            raise _Busy(f"SendGrid cannot be reached: {error}", 0.0) from None
+            raise Unreachable(f"SendGrid cannot be reached at {self.host}: {error}; try later") from None
         except _NotAnswered as error:
             return [InDoubt(row.key, f"no answer from SendGrid: {error}") for row in call.rows]
         status, headers = int(answer.status_code), answer.headers
