@@ -17,7 +17,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -160,6 +160,8 @@ class Form:
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with every gap filled. Raises KeyError for a gap that has no value."""
+        if len(self.gaps) == 1:
+            return f"{self.parts[0]}{values[self.gaps[0]]}{self.parts[1]}"
         filled = [""] * (2 * len(self.gaps) + 1)
         filled[::2] = self.parts
         filled[1::2] = [values[gap] for gap in self.gaps]
@@ -190,12 +192,16 @@ class RenderedEdition:
 
     def html_values(self, reader: Reader) -> dict[str, str]:
         """What goes into the gaps of the HTML part, escaped."""
-        return {name: html.escape(value) for name, value in self._sentences(reader).items()}
+        return _escaped(self._sentences(reader))
 
     def text_values(self, reader: Reader) -> dict[str, str]:
         """What goes into the gaps of the text part: the sentences wrapped, each URL as it is."""
-        values = self._sentences(reader)
-        return values | {"reason": wrap(values["reason"]), "sent_to": wrap(values["sent_to"])}
+        return _in_lines(self._sentences(reader))
+
+    def values(self, reader: Reader) -> tuple[dict[str, str], dict[str, str]]:
+        """What goes into the gaps of the text part and of the HTML part, worked out at once."""
+        sentences = self._sentences(reader)
+        return _in_lines(sentences), _escaped(sentences)
 
     @property
     def size(self) -> int:
@@ -209,6 +215,14 @@ class RenderedEdition:
             "preferences_url": reader.preferences_url,
             "unsubscribe_url": reader.unsubscribe_url,
         }
+
+
+def _escaped(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: html.escape(value) for name, value in values.items()}
+
+
+def _in_lines(values: Mapping[str, str]) -> dict[str, str]:
+    return {**values, "reason": _wrapped(values["reason"]), "sent_to": wrap(values["sent_to"])}
 
 
 class Phrases:
@@ -459,13 +473,22 @@ def wrap(text: str, first: str = "", rest: str = "") -> str:
     A word that is too long for a line is broken, but a URL stands whole and bare on a line of its own.
     """
     room = COLUMNS - max(columns_of(first), columns_of(rest))
+    words = text.split()
+    if columns_of(line := " ".join(words)) <= room:
+        return first + line
     lines = [""]
-    for word in _fitting(text.split(), room):
+    for word in _fitting(words, room):
         if lines[-1] and columns_of(lines[-1]) + 1 + columns_of(word) > room:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".lstrip()
     begun = [first + lines[0], *(rest + line for line in lines[1:])]
     return "\n".join(line if columns_of(line) <= COLUMNS else _bare(line) for line in begun)
+
+
+@lru_cache(maxsize=1024)
+def _wrapped(text: str) -> str:
+    """A paragraph that many readers share, in lines."""
+    return wrap(text)
 
 
 def _bare(line: str) -> str:

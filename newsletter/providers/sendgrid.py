@@ -8,7 +8,6 @@ that nobody asked for, and an answer that is looked at: the package takes a 200 
 from __future__ import annotations
 
 import json
-import logging
 import re
 import secrets
 import ssl
@@ -20,14 +19,13 @@ from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import Request
 
 import python_http_client
 import sendgrid
 
 from newsletter.messages import BadHeader, EditionMessage, address_in, wire_address
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater, Unreachable
-from newsletter.rendering import Form
+from newsletter.rendering import RenderedEdition
 from newsletter.values import Message
 
 HOST = "https://api.sendgrid.com"
@@ -42,12 +40,15 @@ MOST_SUSPECTS = 10
 
 LONGEST_ANSWER = 100_000
 _TAKEN, _VALID = 202, 200
-_OURS = frozenset({"from", "to", "subject", "reply-to", "date"})
+_OURS = frozenset({"From", "To", "Subject", "Reply-To", "Date"})
 """Headers that have a place of their own in a request, or that SendGrid writes. Message-ID is not among those that it
 reserves (`headers` in `tsg_mail_v3`)."""
 
 _ROW = re.compile(r"personalizations(?:\.|\[)(\d{1,4})\b")
-_LOGGER = "python_http_client.client"
+
+
+_Values = tuple[dict[str, str], dict[str, str]]
+"""What fills the gaps of an edition's text and HTML for a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,6 @@ class SendGrid:
             raise ValueError("the key is empty or holds a character that no key has")
         if urlsplit(self.host).scheme not in ("https", "http") or not urlsplit(self.host).hostname:
             raise ValueError(f"{self.host!r} is no http or https address")
-        logging.getLogger(_LOGGER).addFilter(_nothing)
 
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Hand over up to ``batch`` messages by as few requests as their editions, and SendGrid's answers, allow.
@@ -139,7 +139,11 @@ class SendGrid:
                     wire_address(message.to)
                     groups.setdefault((id(message.mould), message.text_only), []).append(message)
                 else:
-                    found(_Call(self._shared(message, message.text, message.html), (_row(message, {}),)))
+                    found(
+                        _Call(
+                            self._shared(message, message.text, message.html), (_row(message, _list_id(message), {}),)
+                        )
+                    )
             except BadHeader as error:
                 yield Refused(message.key, str(error))
         for group in groups.values():
@@ -148,11 +152,16 @@ class SendGrid:
                 found(call.of(rows))
 
     def _edition_call(self, group: Sequence[EditionMessage]) -> _Call:
-        first, root = group[0], secrets.token_hex(10)
-        rendered = first.mould.rendered
-        text, text_tags = _tagged(rendered.text_form, f"x{root}t")
-        html, html_tags = ("", {}) if first.text_only else _tagged(rendered.html_form, f"x{root}h")
-        rows = [_row(message, _values(message, text_tags, html_tags)) for message in group]
+        first = group[0]
+        rendered, list_id = first.mould.rendered, _list_id(first)
+        values = [rendered.values(message.reader) for message in group]
+        tags = _Tags.of(rendered, values, text_only=first.text_only)
+        text = rendered.text_form.fill(tags.text)
+        html = "" if first.text_only else rendered.html_form.fill(tags.html)
+        rows = [
+            _row(message, list_id, tags.values(lines, escaped))
+            for message, (lines, escaped) in zip(group, values, strict=True)
+        ]
         return _Call(self._shared(first, text, html), tuple(rows))
 
     def _shared(self, message: Message, text: str, html: str) -> dict[str, Any]:
@@ -208,12 +217,12 @@ class SendGrid:
     def _ask(self, call: _Call) -> list[Outcome] | _Refusal:
         """Make one request. Raises NotAllowed and Unreachable, and _Busy when SendGrid takes nothing now."""
         try:
-            answer = self._client.mail.send.post(request_body=call.payload(), timeout=self.timeout_seconds)
+            answer: _Answer = self._client.mail.send.post(call.payload(), self.timeout_seconds)
         except _NotConnected as error:
             raise Unreachable(f"SendGrid cannot be reached at {self.host}: {error}; try later") from None
         except _NotAnswered as error:
             return [InDoubt(row.key, f"no answer from SendGrid: {error}") for row in call.rows]
-        status, headers = int(answer.status_code), answer.headers
+        status, headers = answer.status, answer.headers
         if status == (_VALID if self.sandbox else _TAKEN):
             ref = headers.get("X-Message-Id", "")
             return [Accepted(row.key, ref) for row in call.rows]
@@ -270,58 +279,43 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer in the form in which the package reads one."""
+    """An answer, with the beginning of its body."""
 
     status: int
     headers: HTTPMessage
     body: bytes
 
-    def getcode(self) -> int:
-        """The status."""
-        return self.status
-
-    def read(self) -> bytes:
-        """The body."""
-        return self.body
-
-    def info(self) -> HTTPMessage:
-        """The headers."""
-        return self.headers
-
 
 class _Client(python_http_client.Client):  # type: ignore[misc]  # the package carries no types
-    """The package's client, with an exchange of our own in place of urllib's, which obeys proxies and redirects."""
+    """The package's client with a post of its own. The package's logs the key, has no time limit unless told at each
+    call, obeys proxies and redirects, and spends a tenth of its time on a text of the payload that nobody reads."""
 
     def _build_client(self, name: str | None = None) -> _Client:
         path = [*self._url_path, *([name] if name else [])]
-        return _Client(
-            host=self.host,
-            version=self._version,
-            request_headers=dict(self.request_headers),
-            url_path=path,
-            timeout=self.timeout,
-        )
+        return _Client(host=self.host, version=self._version, request_headers=self.request_headers, url_path=path)
 
-    def _make_request(self, opener: object, request: Request, timeout: float | None = None) -> _Answer:
-        return _exchange(request, timeout or self.timeout or 60.0)
+    def post(self, request_body: object, timeout: float) -> _Answer:
+        """One request. Raises _NotConnected and _NotAnswered."""
+        data = json.dumps(request_body, separators=(",", ":")).encode()
+        headers = {**self.request_headers, "Content-Type": "application/json"}
+        return _exchange(self._build_url(None), headers, data, timeout)
 
 
-def _exchange(request: Request, timeout: float) -> _Answer:
-    """One request and its answer by a connection of its own. Raises _NotConnected and _NotAnswered."""
-    url = urlsplit(request.full_url)
+def _exchange(url: str, headers: Mapping[str, str], data: bytes, timeout: float) -> _Answer:
+    """A post and its answer by a connection of its own. Raises _NotConnected and _NotAnswered."""
+    place = urlsplit(url)
     connection: HTTPConnection
-    if url.scheme == "https":
+    if place.scheme == "https":
         context = ssl.create_default_context()
-        connection = HTTPSConnection(url.hostname or "", url.port, timeout=timeout, context=context)
+        connection = HTTPSConnection(place.hostname or "", place.port, timeout=timeout, context=context)
     else:
-        connection = HTTPConnection(url.hostname or "", url.port, timeout=timeout)
+        connection = HTTPConnection(place.hostname or "", place.port, timeout=timeout)
     try:
         connection.connect()
     except OSError as error:
         raise _NotConnected(_reason(error)) from None
-    data = request.data if isinstance(request.data, bytes) else b""
     try:
-        connection.request("POST", url.path, data, dict(request.header_items()))
+        connection.request("POST", place.path, data, headers)
         answer = connection.getresponse()
         # An acceptance stands, whatever becomes of the rest.
         body = b"" if answer.status == _TAKEN else answer.read(LONGEST_ANSWER)
@@ -338,39 +332,52 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
 
 
-def _tagged(form: Form, prefix: str) -> tuple[str, dict[str, str]]:
-    """The form with a tag in each gap, and the tags by the gaps' names. All have one length: none begins another."""
-    tags = {name: f"{prefix}{place:02d}x" for place, name in enumerate(dict.fromkeys(form.gaps))}
-    return form.fill(tags), tags
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """What stands in the gaps of the text and of the HTML, by the gaps' names. All end alike: none begins another."""
 
+    text: Mapping[str, str]
+    html: Mapping[str, str]
 
-def _values(message: EditionMessage, text: Mapping[str, str], html: Mapping[str, str]) -> dict[str, str]:
-    rendered, reader = message.mould.rendered, message.reader
-    values = rendered.text_values(reader)
-    found = {tag: values[name] for name, tag in text.items()}
-    if html:
-        values = rendered.html_values(reader)
-        found.update((tag, values[name]) for name, tag in html.items())
-    return found
+    @classmethod
+    def of(cls, rendered: RenderedEdition, values: Sequence[_Values], *, text_only: bool) -> _Tags:
+        """Tags that stand nowhere in the edition. A gap that is filled alike in both parts has one for both."""
+        root = secrets.token_hex(8)
+        while any(root in part for form in (rendered.text_form, rendered.html_form) for part in form.parts):
+            root = secrets.token_hex(8)
+        text = {name: f"x{root}t{place}x" for place, name in enumerate(dict.fromkeys(rendered.text_form.gaps))}
+        html = {name: f"x{root}h{place}x" for place, name in enumerate(dict.fromkeys(rendered.html_form.gaps))}
+        same = {name for name in text if all(lines[name] == escaped[name] for lines, escaped in values)}
+        return cls(text, {} if text_only else {name: text[name] if name in same else html[name] for name in html})
+
+    def values(self, lines: Mapping[str, str], escaped: Mapping[str, str]) -> dict[str, str]:
+        """A reader's substitutions."""
+        found = {tag: lines[name] for name, tag in self.text.items()}
+        for name, tag in self.html.items():
+            found[tag] = escaped[name]
+        return found
 
 
 def _is_long(message: EditionMessage) -> bool:
     """Whether the values might not fit into substitutions."""
     reader = message.reader
-    given = (reader.address, reader.unsubscribe_url, reader.preferences_url, reader.because)
-    if sum(map(len, given)) < MOST_VALUES // 24:
+    given = len(reader.address) + len(reader.unsubscribe_url) + len(reader.preferences_url) + len(reader.because)
+    # Each stands in both parts, and a letter can be six bytes when it is escaped; sentences and tags come on top.
+    if given < MOST_VALUES // 24:
         return False
-    rendered = message.mould.rendered
-    values = [*rendered.text_values(reader).values(), *rendered.html_values(reader).values()]
-    return sum(len(value.encode()) + 40 for value in values) > MOST_VALUES
+    lines, escaped = message.mould.rendered.values(reader)
+    return sum(len(value.encode()) + 40 for value in (*lines.values(), *escaped.values())) > MOST_VALUES
 
 
-def _row(message: Message, substitutions: dict[str, str]) -> _Row:
+def _list_id(message: Message) -> str:
+    return address_in(message.header("List-Id"))
+
+
+def _row(message: Message, list_id: str, substitutions: dict[str, str]) -> _Row:
     address = wire_address(message.to)
-    list_id = address_in(message.header("List-Id"))
     personalization: dict[str, Any] = {
         "to": [{"email": address}],
-        "headers": {name: value for name, value in message.headers if name.lower() not in _OURS},
+        "headers": {name: value for name, value in message.headers if name not in _OURS},
         # Kept for long by SendGrid and by others on the way: nothing of the reader's may stand here.
         "custom_args": {"key": message.key, **({"list": list_id} if list_id else {})},
     }
@@ -381,6 +388,8 @@ def _row(message: Message, substitutions: dict[str, str]) -> _Row:
 
 def _without_twins(rows: Sequence[_Row]) -> list[list[_Row]]:
     """The readers in as few lists as give none of them an address twice, which SendGrid refuses."""
+    if len({row.address.lower() for row in rows}) == len(rows):
+        return [list(rows)]
     lists, places = list[list[_Row]](), dict[str, int]()
     for row in rows:
         place = places.get(row.address.lower(), 0)
@@ -411,7 +420,7 @@ def _plain(text: str) -> str:
     return re.sub(r"\S+@\S+", "(address)", re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text))[:200]
 
 
-def _wish(headers: Mapping[str, str]) -> float:
+def _wish(headers: HTTPMessage) -> float:
     """The seconds that SendGrid wants to be left alone (RFC 9110, 10.2.3)."""
     text = (headers.get("Retry-After") or "").strip()
     if text.isdecimal() and len(text) < 10:
@@ -420,8 +429,3 @@ def _wish(headers: Mapping[str, str]) -> float:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0.0
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    """Lets no record through: the package logs the key at DEBUG."""
-    return False

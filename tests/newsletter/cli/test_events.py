@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from subscribers import Purpose, Tokens
 from tests.newsletter.cli.conftest import Owner
 from tests.newsletter.events.imap import PASSWORD, ImapServer
 from tests.newsletter.events.mails import ORIGINAL, bounce, complaint, mail
+from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid, raw, reset, status
 from tests.newsletter.makers import DAY
 
+NOW = ("--now", DAY.isoformat())
 MAILBOX = "[delivery]\nmailbox = 'leave+us@example.com'\n[selection]\nmax_per_source = 5"
 
 
@@ -29,7 +32,7 @@ def sent(owner: Owner) -> Owner:
     owner.configure("/one.xml", extra=MAILBOX)
     for reader in (1, 2, 3):
         assert owner("subscribers", "add", f"reader{reader}@example.com", "--consent", "asked").code == Exit.DONE
-    assert owner("send", "--yes", "--now", DAY.isoformat()).code == Exit.DONE
+    assert owner("send", "--yes", *NOW).code == Exit.DONE
     return owner
 
 
@@ -128,3 +131,69 @@ def test_what_cannot_be_read_is_said(owner: Owner, tmp_path: Path) -> None:
     for words in (("import", str(file)), ("import", str(tmp_path / "none")), ("read", str(tmp_path / "none"))):
         run = owner("events", *words)
         assert run.code in (Exit.USAGE, Exit.CONFIGURATION) and str(words[1]) in run.err
+
+
+@pytest.fixture
+def by_sendgrid(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> Owner:
+    """An owner with three readers and a draft, whose mail goes by SendGrid."""
+    owner.configure("/one.xml", extra=SENDGRID)
+    monkeypatch.setenv("SENDGRID_API_KEY", KEY)
+    for reader in (1, 2, 3):
+        assert owner("subscribers", "add", f"reader{reader}@example.com", "--consent", "asked").code == Exit.DONE
+    assert owner("build", *NOW).code == Exit.DONE
+    return owner
+
+
+SENDGRID = """
+[delivery]
+provider = "sendgrid"
+postal_address = "1 Street"
+from_address = "digest@digest.test"
+[web]
+base_url = "https://digest.test"
+[selection]
+max_per_source = 5"""
+
+
+@pytest.mark.parametrize(
+    ("service", "states"),
+    [
+        (FakeSendGrid(), {"accepted": 3}),
+        (FakeSendGrid(refused=frozenset({"reader2@example.com"})), {"accepted": 2, "failed": 1}),
+        (FakeSendGrid(cursed=frozenset({"reader2@example.com"})), {"accepted": 2, "failed": 1}),
+        (FakeSendGrid(most_rows=1), {"accepted": 3}),
+        (FakeSendGrid([status(429, Retry_After="600")]), {"planned": 3}),
+        (FakeSendGrid([status(500)] * 3), {"planned": 3}),
+        (FakeSendGrid([status(401)]), {"planned": 3}),
+        (FakeSendGrid([reset(takes=False)]), {"in_doubt": 3}),
+        (FakeSendGrid([reset(takes=True)]), {"in_doubt": 3}),
+        (FakeSendGrid([raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<p>x<")]), {"in_doubt": 3}),
+        (FakeSendGrid([raw(b"HTTP/1.1 20", takes=True)]), {"in_doubt": 3}),
+    ],
+    ids=["202", "named", "unnamed", "413", "429", "500", "401", "reset", "taken, reset", "200 HTML", "half a line"],
+)
+def test_each_answer_of_sendgrid_ends_in_its_state(
+    by_sendgrid: Owner, service: FakeSendGrid, states: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with service:
+        monkeypatch.setenv("SENDGRID_HOST", service.host)
+        by_sendgrid("send", "--yes", *NOW)
+        assert Counter(_states(by_sendgrid).values()) == states
+        assert set(service.accepted.values()) <= {1}
+
+
+def test_events_end_the_doubt_of_a_lost_answer_and_nobody_is_sent_twice(
+    by_sendgrid: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeSendGrid([reset(takes=True)]) as service:
+        monkeypatch.setenv("SENDGRID_HOST", service.host)
+        by_sendgrid("send", "--yes", *NOW)
+        assert _states(by_sendgrid) == dict.fromkeys((1, 2, 3), "in_doubt")
+        names = {"1-1": "processed", "1-2": "delivered", "1-3": "bounce"}
+        given = [row["custom_args"] for row in service.payloads[0]["personalizations"]]
+        file = tmp_path / "events.json"
+        file.write_text(json.dumps([{"event": names[one["key"]], "sg_event_id": one["key"], **one} for one in given]))
+        assert by_sendgrid("events", "import", str(file)).code == Exit.DONE
+        assert _states(by_sendgrid) == {1: "accepted", 2: "delivered", 3: "bounced"}
+        by_sendgrid("send", "1", "--yes", *NOW)
+        assert service.accepted == Counter({"1-1": 1, "1-2": 1, "1-3": 1})
