@@ -33,6 +33,7 @@ SECRET_NAMES = {
     "ANTHROPIC_API_KEY": "The key that Claude is asked with. Without it, summaries are excerpts.",
     "SENDGRID_API_KEY": "The key of the sendgrid provider.",
     "NEWSLETTER_SMTP_PASSWORD": "The password of the smtp provider's login.",
+    "NEWSLETTER_MAILBOX_PASSWORD": "The password of the mailbox that `events read` reads by IMAP.",
     "NEWSLETTER_SECRET_KEY": "Signs the links in mails; several, comma-separated, newest first, after a rotation.",
 }
 """Every secret that the product knows, and what it is for."""
@@ -199,7 +200,7 @@ class DeliveryConfig(_Table):
     reply_to: str = Field("", description="Address in Reply-To; empty: none.")
     postal_address: str = Field("", description="Postal address in the footer, which the law of many places asks for.")
     outbox: str = Field("outbox", description="Folder of the files provider, below the data folder.")
-    chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time.")
+    chunk: int = Field(500, ge=1, le=10_000, description="Deliveries claimed at a time, rounded up to calls.")
     local_hour: Hour | Literal[""] = Field(
         "", description="Hour (0-23) at which each reader gets an issue, in their own time zone; empty: at once."
     )
@@ -216,8 +217,14 @@ class DeliveryConfig(_Table):
     in_doubt_grace_hours: float = Field(
         2.0, ge=0, le=168, description="How long `resend` waits for the provider's reports."
     )
+    webhook_key: str = Field(
+        "", description="Public key of SendGrid's signed event webhook, for `/hooks/sendgrid`; empty: no such page."
+    )
+    mailbox: str = Field(
+        "", description="Address for mails that unsubscribe, if `events read` reads its mailbox; empty: none."
+    )
 
-    @field_validator("from_address", "reply_to")
+    @field_validator("from_address", "reply_to", "mailbox")
     @classmethod
     def _looks_like_an_address(cls, value: str) -> str:
         return _mail_address(value)
@@ -427,6 +434,7 @@ class Settings:
     file: Path | None
     secrets: Secrets
     anthropic_base_url: str = ""
+    sendgrid_host: str = ""
 
     @property
     def data_folder(self) -> Path:
@@ -485,7 +493,8 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Settings:
     config = _validate(tables, text, where, {(section, key): name for section, key, _, name in overrides})
     folder = file.parent if file else Path.cwd()
     secrets = read_secrets(folder / SECRETS_NAME, environment)
-    return Settings(config, folder.absolute(), file, secrets, environment.get("ANTHROPIC_BASE_URL", ""))
+    anthropic, sendgrid = environment.get("ANTHROPIC_BASE_URL", ""), environment.get("SENDGRID_HOST", "")
+    return Settings(config, folder.absolute(), file, secrets, anthropic, sendgrid)
 
 
 def _find(path: Path | None, environment: Mapping[str, str]) -> Path | None:

@@ -1,6 +1,6 @@
 """The ledger: who gets which edition of an issue, and what became of it.
 
-    planned -> claimed -> handing -> accepted
+    planned -> claimed -> handing -> accepted -> delivered | bounced | complained
     claimed -> planned     its owner died before handing over, or gave it back
     handing -> planned     the provider said "not now", or does not accept us at all
     handing -> failed      the provider refused this reader for good, or had no time too often
@@ -56,7 +56,8 @@ from subscribers import Format, Frequency, UtcDateTime
 
 PLANNED, CLAIMED, HANDING = "planned", "claimed", "handing"
 ACCEPTED, FAILED, IN_DOUBT, SKIPPED, CANCELLED = "accepted", "failed", "in_doubt", "skipped", "cancelled"
-STATES = (PLANNED, CLAIMED, HANDING, ACCEPTED, FAILED, IN_DOUBT, SKIPPED, CANCELLED)
+DELIVERED, BOUNCED, COMPLAINED = "delivered", "bounced", "complained"
+STATES = (PLANNED, CLAIMED, HANDING, ACCEPTED, DELIVERED, BOUNCED, COMPLAINED, FAILED, IN_DOUBT, SKIPPED, CANCELLED)
 UNFINISHED = (PLANNED, CLAIMED, HANDING, IN_DOUBT)
 GOING, PAUSED = "going", "paused"
 """How a sending stands; it can also be CANCELLED."""
@@ -157,6 +158,9 @@ def plan(
     session.flush()
     audience = subscribers.in_audience(now, frequency)
     columns, rows = _rows(issue, due_at, now, group_of, by_hour=due_in is not None)
+    if len(edition_ids) > 1:
+        # They go out in this order: so each edition is made once, and fills calls of the provider.
+        rows = rows.order_by(col(AudienceGroupRow.edition_id))
     session.execute(insert(DeliveryRow).from_select(columns, rows.where(audience)))
     expected = session.exec(select(func.count()).select_from(subscribers.Subscriber).where(audience)).one()
     written = session.exec(select(func.count()).select_from(DeliveryRow).where(DeliveryRow.issue_id == issue)).one()
@@ -868,6 +872,21 @@ def _listed(row: DeliveryRow, address: str) -> Listed:
         due_at=row.due_at,
         try_at=row.try_at,
         changed_at=row.changed_at,
+    )
+
+
+def report(session: Session, ids: Sequence[int], state: str, reason: str, real_now: dt.datetime) -> None:
+    """Record what a report says became of these deliveries: it ends every doubt, since the provider has them.
+
+    ``state`` is ACCEPTED, which only says that the provider took them, or one of DELIVERED, BOUNCED and COMPLAINED.
+    Which of two reports counts is decided by the caller; a delivery that was skipped stays so.
+    """
+    reported = () if state == ACCEPTED else (ACCEPTED, DELIVERED, BOUNCED, COMPLAINED)
+    before = (PLANNED, CLAIMED, HANDING, IN_DOUBT, FAILED, *reported)
+    session.execute(
+        update(DeliveryRow)
+        .where(col(DeliveryRow.id).in_(ids), col(DeliveryRow.state).in_(before))
+        .values(state=state, reason=reason, claimed_by="", changed_at=real_now)
     )
 
 

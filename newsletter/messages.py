@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email.header import Header
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
+from urllib.parse import quote
 
 from newsletter.rendering import Form, Reader, RenderedEdition, RenderedLetter
 from newsletter.values import Message
@@ -24,6 +25,9 @@ Headers = tuple[tuple[str, str], ...]
 
 LINE_LENGTH = 76
 """Longest line of a header that can be folded, and of every encoded body (RFC 2045, 6.7)."""
+
+UNSUBSCRIBE = "unsubscribe-"
+"""Begins the subject of a mail that unsubscribes; the reader's token follows."""
 
 LONGEST_LINE = 998
 """Longest line that a mail may have at all (RFC 5322, 2.1.1)."""
@@ -115,7 +119,7 @@ class Mould:
         ``key`` is the delivery's; the Message-ID is made from it alone, so a message handed over again is the same
         message to every mailbox that compares ids. ``date`` is aware. Raises BadHeader.
         """
-        own = _own(self._sender, to=reader.address, key=key, date=date, unsubscribe_url=reader.unsubscribe_url)
+        own = _own(self._sender, to=reader.address, key=key, date=date, way_out=_ways_out(reader))
         _check(own)
         return EditionMessage(key, self._before + own + self._after, self, reader, text_only)
 
@@ -162,7 +166,7 @@ def compose_letter(
     """
     headers = (
         _from(sender),
-        *_own(sender, to=to, key=key, date=date, unsubscribe_url=unsubscribe_url),
+        *_own(sender, to=to, key=key, date=date, way_out=f"<{unsubscribe_url}>" if unsubscribe_url else ""),
         *_shared(sender, rendered.subject),
         # RFC 3834, 5: no out-of-office answer and no other machine shall reply to this.
         ("Auto-Submitted", "auto-generated"),
@@ -176,13 +180,13 @@ def _from(sender: Sender) -> tuple[str, str]:
     return ("From", _mailbox(sender.name, sender.address))
 
 
-def _own(sender: Sender, *, to: str, key: str, date: dt.datetime, unsubscribe_url: str) -> Headers:
+def _own(sender: Sender, *, to: str, key: str, date: dt.datetime, way_out: str) -> Headers:
     """What no two readers share."""
     return (
         ("To", to),
         ("Date", format_datetime(date)),
         ("Message-ID", message_id(key, sender)),
-        *((("List-Unsubscribe", f"<{unsubscribe_url}>"),) if unsubscribe_url else ()),
+        *((("List-Unsubscribe", way_out),) if way_out else ()),
     )
 
 
@@ -203,6 +207,11 @@ def message_id(key: str, sender: Sender) -> str:
     """The Message-ID of a delivery or letter: says nothing of the reader, and is the same for the same key."""
     digest = hashlib.sha256(f"{sender.list_id}/{key}".encode()).hexdigest()[:32]
     return f"<{digest}@{sender.domain}>"
+
+
+def unsubscribe_mail(mailbox: str, token: str) -> str:
+    """The mailto URL of the mail that unsubscribes who holds the token; empty without a mailbox that is read."""
+    return f"mailto:{quote(mailbox, safe='@+')}?subject={UNSUBSCRIBE}{token}" if mailbox else ""
 
 
 def to_bytes(message: Message) -> bytes:
@@ -230,6 +239,12 @@ def wire_address(address: str) -> str:
         return address if domain.isascii() else f"{local}{at}{domain.encode('idna').decode()}"
     except UnicodeError as error:
         raise BadHeader(f"{domain!r} is no domain: {error}") from error
+
+
+def _ways_out(reader: Reader) -> str:
+    """What List-Unsubscribe offers: the page first, which acts at once (RFC 2369, 2: the first is preferred)."""
+    mail = f", <{reader.unsubscribe_mail}>" if reader.unsubscribe_mail else ""
+    return f"<{reader.unsubscribe_url}>{mail}"
 
 
 def _check(headers: Headers) -> None:

@@ -429,7 +429,8 @@ def send(
     def addressed(claimed: Claimed) -> Message:
         return address(press, issue, moulded(claimed.edition_id), claimed)
 
-    rules = Rules(press.config.delivery.chunk, None if late else window_start(press), _grace(press))
+    whole_calls = -(-press.config.delivery.chunk // provider.batch) * provider.batch
+    rules = Rules(whole_calls, None if late else window_start(press), _grace(press))
     sending.send(press.store, number, provider, addressed, press.clocks, rules=rules, halt=halt, progress=progress)
     with press.store.read() as session:
         return deliveries.counts(session, number)
@@ -505,9 +506,11 @@ def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> Messag
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
     names = {topic.key: topic.name for topic in config.topics}
+    way_out = tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)
     reader = Reader(
         address=claimed.address,
-        unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)}",
+        unsubscribe_url=f"{base}/u/{way_out}",
+        unsubscribe_mail=messages.unsubscribe_mail(config.delivery.mailbox, way_out),
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names, issue.kind),
         feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, claimed.issue)}",

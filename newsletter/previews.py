@@ -24,7 +24,7 @@ from newsletter.editions import Follows
 from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
 from newsletter.store.tables import AudienceGroupRow
-from newsletter.values import Edition, Issue
+from newsletter.values import Edition, Issue, Message
 from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 
 MOST_HTML_BYTES = 90_000
@@ -115,6 +115,19 @@ def prepare(press: Press, session: Session, number: int) -> Preview:
         checks=tuple(checks(press, issue, made)),
         cost_usd=sum(entry.summary.cost_usd for entry in issue.pieces),
     )
+
+
+def copies(press: Press, session: Session, number: int) -> list[Message]:
+    """A message of each edition of an issue, as its first reader would get it; the reader's own links open nothing."""
+    issue = issues.load(session, number)
+    groups, _ = _groups(press, session, issue)
+    shown = replace(press, tokens=Placeholders())
+    return [
+        pipeline.address(
+            shown, issue, pipeline.mould(shown, issue, group.edition), _reader(session, press, issue, group)
+        )
+        for group in groups
+    ]
 
 
 def _names() -> list[str]:

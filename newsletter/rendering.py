@@ -97,6 +97,7 @@ class Reader:
 
     ``because`` ends the sentence "You get this mail because ...": "you follow evaluations and safety".
     ``feedback_url`` is one for the whole issue: with ``/3`` at its end it asks about the issue's third piece.
+    ``unsubscribe_mail`` is the mailto URL of a mail that unsubscribes; empty: there is none.
     Raises ValueError when a URL is not an absolute http or https one.
     """
 
@@ -105,6 +106,7 @@ class Reader:
     preferences_url: str
     because: str
     feedback_url: str
+    unsubscribe_mail: str = ""
 
     def __post_init__(self) -> None:
         for url in (self.unsubscribe_url, self.preferences_url, self.feedback_url):
@@ -174,6 +176,8 @@ class Form:
 
     def fill(self, values: Mapping[str, str]) -> str:
         """The text with every gap filled. Raises KeyError for a gap that has no value."""
+        if len(self.gaps) == 1:
+            return f"{self.parts[0]}{values[self.gaps[0]]}{self.parts[1]}"
         filled = [""] * (2 * len(self.gaps) + 1)
         filled[::2] = self.parts
         filled[1::2] = [values[gap] for gap in self.gaps]
@@ -204,12 +208,16 @@ class RenderedEdition:
 
     def html_values(self, reader: Reader) -> dict[str, str]:
         """What goes into the gaps of the HTML part, escaped."""
-        return {name: html.escape(value) for name, value in self._sentences(reader).items()}
+        return _escaped(self._sentences(reader))
 
     def text_values(self, reader: Reader) -> dict[str, str]:
         """What goes into the gaps of the text part: the sentences wrapped, each URL as it is."""
-        values = self._sentences(reader)
-        return values | {"reason": wrap(values["reason"]), "sent_to": wrap(values["sent_to"])}
+        return _in_lines(self._sentences(reader))
+
+    def values(self, reader: Reader) -> tuple[dict[str, str], dict[str, str]]:
+        """What goes into the gaps of the text part and of the HTML part, worked out at once."""
+        sentences = self._sentences(reader)
+        return _in_lines(sentences), _escaped(sentences)
 
     @property
     def size(self) -> int:
@@ -265,6 +273,14 @@ class LetterWords:
         names = (name for text in said for _, name, _, _ in string.Formatter().parse(text) if name is not None)
         block = (self.block,) if self.block else ()
         return tuple(dict.fromkeys(("address", *self.urls, *block, *(name for name in names if name != "name"))))
+
+
+def _escaped(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: html.escape(value) for name, value in values.items()}
+
+
+def _in_lines(values: Mapping[str, str]) -> dict[str, str]:
+    return {**values, "reason": _wrapped(values["reason"]), "sent_to": wrap(values["sent_to"])}
 
 
 class Phrases:
@@ -576,13 +592,22 @@ def wrap(text: str, first: str = "", rest: str = "") -> str:
     A word that is too long for a line is broken, but a URL stands whole and bare on a line of its own.
     """
     room = COLUMNS - max(columns_of(first), columns_of(rest))
+    words = text.split()
+    if columns_of(line := " ".join(words)) <= room:
+        return first + line
     lines = [""]
-    for word in _fitting(text.split(), room):
+    for word in _fitting(words, room):
         if lines[-1] and columns_of(lines[-1]) + 1 + columns_of(word) > room:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".lstrip()
     begun = [first + lines[0], *(rest + line for line in lines[1:])]
     return "\n".join(line if columns_of(line) <= COLUMNS else _bare(line) for line in begun)
+
+
+@lru_cache(maxsize=1024)
+def _wrapped(text: str) -> str:
+    """A paragraph that many readers share, in lines."""
+    return wrap(text)
 
 
 def _bare(line: str) -> str:

@@ -30,7 +30,7 @@ from subscribers import Frequency
 LOOK_BACK = dt.timedelta(days=62)
 """What came out longer ago is in no round-up, whatever happened since: two months, or a missed one."""
 
-NOT_HAD = (deliveries.FAILED, deliveries.SKIPPED, "cancelled")
+NOT_HAD = (deliveries.FAILED, deliveries.SKIPPED, deliveries.CANCELLED)
 """States of deliveries whose pieces a reader does not have."""
 
 MOST_BYTES = 88_000

@@ -93,7 +93,7 @@ def test_every_exit_code_has_a_row(text: str) -> None:
 
 
 def test_a_plug_in_that_the_readme_does_not_know_is_noticed(text: str) -> None:
-    assert providers.names() == ("files",), "README, 'What is not there yet', says that there is no other"
+    assert providers.names() == ("files", "sendgrid", "smtp"), "README says of each what it needs"
     assert sources.kinds() == ("arxiv", "feed"), "README, 'Five steps', says what is read"
     assert all(f'"{name}"' in text for name in sections.names())
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "send each issue and round-up at its time, until stopped; with --once what is due now",
     "status": "show how the sending stands, and the way out of whatever is stuck",
     "deliveries": "list and resolve what is in doubt, and trust a restored database",
+    "events": "read bounces, complaints and unsubscribe mails; import and list what was reported",
     "issues": "list and show issues, change, approve or reject a draft, stop a sending, correct what is out",
     "serve": "serve the public pages",
     "config": "show and check the configuration",

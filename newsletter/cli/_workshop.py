@@ -199,7 +199,19 @@ class Workshop:
 
             return Files(self.settings.outbox)
         check_sender(self.config)
-        return self._smtp()
+        return self.sendgrid() if name == "sendgrid" else self._smtp()
+
+    def sendgrid(self, *, sandbox: bool = False) -> Provider:
+        """SendGrid, at SENDGRID_HOST when the environment has one. Raises ConfigError without a key."""
+        from newsletter.providers.sendgrid import HOST, SendGrid
+
+        key = self.settings.secrets.get("SENDGRID_API_KEY")
+        if not key:
+            raise ConfigError("`delivery.provider` is sendgrid and SENDGRID_API_KEY is not set; set it")
+        try:
+            return SendGrid(key, self.settings.sendgrid_host or HOST, sandbox=sandbox)
+        except ValueError as error:
+            raise ConfigError(f"SENDGRID_API_KEY or SENDGRID_HOST: {error}; correct it") from error
 
     def _smtp(self) -> Provider:
         from newsletter.providers.smtp import Server, Smtp

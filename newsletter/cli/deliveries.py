@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from newsletter.deliveries import Listed
     from newsletter.store import Store
 
-LISTABLE = ("planned", "claimed", "handing", "accepted", "failed", "in_doubt", "skipped", "cancelled")
+LISTABLE = (
+    "planned",
+    "claimed",
+    "handing",
+    "accepted",
+    "delivered",
+    "bounced",
+    "complained",
+    "failed",
+    "in_doubt",
+    "skipped",
+    "cancelled",
+)
 RESOLVABLE = ("in_doubt", "failed")
 MOST_LISTED = 100
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newsletter.cli import _report, build
+from newsletter.cli import _report, _sandbox, build
 from newsletter.cli._exits import Exit, Stop
 from newsletter.cli._signals import halting
 from newsletter.cli._workshop import Workshop
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--late", action="store_true", help="send what is later than delivery.window_hours, too")
     parser.add_argument("--test", metavar="ADDRESS", help="send one copy to this address, and nothing to any reader")
+    parser.add_argument("--sandbox", action="store_true", help="have SendGrid check each edition, and deliver nothing")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where --dry-run writes the preview")
 
 
@@ -31,6 +32,8 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Send, or show."""
     if arguments.test:
         return _test(arguments, workshop)
+    if arguments.sandbox:
+        return _sandbox.run(arguments.issue or _known(workshop), workshop)
     return dry_run(arguments, workshop) if arguments.dry_run else _send(arguments, workshop)
 
 

@@ -1,7 +1,7 @@
 """The tables of `newsletter`; those of `subscribers` stand in that package, in the same metadata.
 
 What a table holds is decided here, who may change it in the module of its name: `pieces.py` writes `piece`,
-`issues.py` writes `issue`, `deliveries.py` writes `delivery`.
+`issues.py` writes `issue`, `deliveries.py` writes `delivery`, `events` writes `event`.
 """
 
 from __future__ import annotations
@@ -292,3 +292,23 @@ class DeliveryRow(SQLModel, table=True):
     provider: str = ""
     provider_ref: str = ""
     changed_at: dt.datetime = Field(sa_type=UtcDateTime)
+
+
+class EventRow(SQLModel, table=True):
+    """What was reported about a delivery later, once: ``ref`` names the report, so that a repetition adds nothing.
+
+    ``key`` is the delivery's as the report has it; ``delivery_id`` is empty when there is no such delivery. ``why``
+    holds no address.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_kind", "kind", "delivery_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    ref: str = Field(unique=True)
+    key: str
+    delivery_id: int | None = Field(default=None, foreign_key="delivery.id", index=True)
+    kind: str
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    heard_at: dt.datetime = Field(sa_type=UtcDateTime)
+    why: str = Field(default="", sa_type=Text)

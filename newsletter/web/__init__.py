@@ -25,6 +25,7 @@ from newsletter.pipeline import Press
 from newsletter.rendering import Renderer
 from newsletter.store import Store
 from newsletter.store.tables import IssueRow
+from newsletter.web import hooks
 from newsletter.web.archive import Archive
 from newsletter.web.readers import desk
 
@@ -36,22 +37,22 @@ RETRY_SECONDS = 60
 
 
 def application(press: Press, more: Sequence[BaseRoute] = (), *, post: Callable[[], None] = lambda: None) -> ASGIApp:
-    """The web application: the archive, readers' pages, `/healthz`, `/readyz`; ``more`` routes come first.
+    """The web application: the archive, readers' pages, providers' reports, `/healthz`, `/readyz`.
 
-    ``post`` is called when letters wait to be carried.
-
-    A ``web.base_url`` with a path is answered with and without that path, since some proxies strip it.
+    ``more`` routes come first; ``post`` is called when letters wait to be carried. A ``web.base_url`` with a path is
+    answered with and without that path, since some proxies strip it.
     """
-    routes = [*more, *subscribers.pages.routes(desk(press, post)), *Archive(press).routes(), *_health(press.store)]
+    pages = [*subscribers.pages.routes(desk(press, post)), *Archive(press).routes()]
+    routes = [*more, *pages, *hooks.routes(press), *_health(press.store)]
     prefix = urlsplit(press.config.web.base_url).path.rstrip("/")
     app = Starlette(routes=[Mount(prefix, routes=routes), *routes] if prefix else routes)
     # Its redirects repeat the Host that the visitor claims.
     app.router.redirect_slashes = False
-    pages = _Troubles(press.renderer)
-    app.add_exception_handler(HTTPException, pages.refused)
+    troubles = _Troubles(press.renderer)
+    app.add_exception_handler(HTTPException, troubles.refused)
     for kind in (OperationalError, NoConnection):
-        app.add_exception_handler(kind, pages.out_of_reach)
-    app.add_exception_handler(Exception, pages.broken)
+        app.add_exception_handler(kind, troubles.out_of_reach)
+    app.add_exception_handler(Exception, troubles.broken)
     return _Shield(app, headers(press.renderer))
 
 

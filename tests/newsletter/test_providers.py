@@ -23,8 +23,11 @@ from newsletter.providers import (
     Unreachable,
 )
 from newsletter.providers.files import Files
+from newsletter.providers.sendgrid import SendGrid
 from newsletter.providers.smtp import Server, Smtp
 from newsletter.values import Message
+from tests.newsletter import fake_sendgrid
+from tests.newsletter.fake_sendgrid import FakeSendGrid
 from tests.newsletter.mailserver import TAKE_AND_DROP, MailServer
 
 
@@ -73,8 +76,21 @@ def _smtp(folder: Path, case: Case) -> Iterator[Peer]:
         yield Peer(Smtp(at), lambda: [address.partition("@")[0] for address in server.recipients])
 
 
+@contextmanager
+def _sendgrid(folder: Path, case: Case) -> Iterator[Peer]:
+    refused = {Case.REFUSES_ONE: {"r2@example.com"}, Case.REFUSES_ALL: {f"r{n}@example.com" for n in (1, 2, 3)}}
+    second = {Case.LATER: fake_sendgrid.status(429), Case.DOUBT: fake_sendgrid.reset(takes=True)}
+    script = [fake_sendgrid.answer, second[case]] if case in second else []
+    with FakeSendGrid(script, frozenset(refused.get(case, set()))) as service:
+        key = "SG.another-key" if case is Case.NO_LOGIN else fake_sendgrid.KEY
+        provider = SendGrid(key, service.host, timeout_seconds=5)
+        if case is Case.GONE:
+            service.close()
+        yield Peer(provider, lambda: sorted(mail.to.partition("@")[0] for mail in service.mails))
+
+
 Make = Callable[[Path, Case], AbstractContextManager[Peer]]
-MAKERS: dict[str, Make] = {"files": _files, "smtp": _smtp}
+MAKERS: dict[str, Make] = {"files": _files, "sendgrid": _sendgrid, "smtp": _smtp}
 """How to make each provider and its peer."""
 
 CANNOT: dict[str, set[Case]] = {

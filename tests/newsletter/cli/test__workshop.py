@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from newsletter.cli._workshop import Workshop
 from newsletter.config import ConfigError, load
 from newsletter.providers.files import Files
+from newsletter.providers.sendgrid import SendGrid
 from newsletter.providers.smtp import Server, Smtp
 
 FIT = {
@@ -27,6 +28,18 @@ def _workshop(folder: Path, **environment: str) -> Workshop:
     arguments = argparse.Namespace(quiet=False, verbose=0, debug=False, json=False, now="", config=None)
     (folder / "newsletter.toml").touch()
     return Workshop(arguments, load(folder, {**FIT, **environment}))
+
+
+def test_sendgrid_needs_a_key_and_asks_the_host_of_the_environment(tmp_path: Path) -> None:
+    chosen = {"NEWSLETTER_DELIVERY__PROVIDER": "sendgrid"}
+    with pytest.raises(ConfigError, match="SENDGRID_API_KEY is not set"):
+        _workshop(tmp_path, **chosen).provider()
+    with pytest.raises(ConfigError, match=r"SENDGRID_HOST: .* is no http"):
+        _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x", SENDGRID_HOST="api.test").provider()
+    for host in ("https://api.sendgrid.com", "https://api.eu.test"):
+        found = _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x", SENDGRID_HOST=host).provider()
+        assert found == SendGrid("SG.x", host)
+    assert _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x").provider() == SendGrid("SG.x")
 
 
 def test_files_need_no_more_than_a_folder(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import subscribers
 from newsletter.store import open_store
 from subscribers import Frequency
 from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid
 from tests.newsletter.feeds import Answer
 from tests.newsletter.mailserver import MailServer
 from tests.newsletter.makers import DAY
@@ -206,6 +207,29 @@ def test_what_is_in_doubt_goes_out_again_by_itself_only_when_the_owner_says_so(r
         reader.configure("/one.xml", extra=SCHEDULE + SMTP.format(port=server.port).replace("from_address", again))
         assert "issue 1: 1 accepted" in reader("run", "--once", *AT).out
         assert len(server.taken) == 2
+
+
+def test_a_round_up_goes_out_by_sendgrid_a_call_for_each_edition(
+    reader: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bob", "cleo", "dan"):
+        reader("subscribers", "add", f"{name}@example.com", "--consent", "by phone", *AT)
+    with FakeSendGrid() as service:
+        monkeypatch.setenv("SENDGRID_API_KEY", KEY)
+        monkeypatch.setenv("SENDGRID_HOST", service.host)
+        mail = SMTP.format(port=1).replace('provider = "smtp"', 'provider = "sendgrid"')
+        reader.configure("/one.xml", extra=f'{SCHEDULE}weekly = "0 8 * * FRI"\n{mail}')
+        for name in ("ann", "bob", "cleo"):
+            change(reader, f"{name}@example.com", frequency=Frequency.WEEKLY)
+        run = reader("run", "--once", "--now", "2026-05-29T08:00:00+00:00")
+        assert run.code == 0, run.err
+        assert "issue 2: 3 accepted" in run.out
+        # Dan's issue, and one call for the three who get the same round-up.
+        assert [len(payload["personalizations"]) for payload in service.payloads] == [1, 3]
+        assert sorted(mail.to for mail in service.mails[1:]) == [
+            f"{name}@example.com" for name in ("ann", "bob", "cleo")
+        ]
+        assert all("/u/" in mail.headers["List-Unsubscribe"] and "/p/" in mail.html for mail in service.mails)
 
 
 def test_a_paused_issue_waits_for_the_owner_and_what_is_too_late_does_too(reader: Owner) -> None:

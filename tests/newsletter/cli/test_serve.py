@@ -21,8 +21,11 @@ import httpx
 import pytest
 
 import newsletter
+from newsletter.config import Config
+from newsletter.pipeline import sender
 from tests.newsletter.cli.conftest import Owner
 from tests.newsletter.makers import DAY
+from tests.newsletter.web.test_hooks import PUBLIC, signature
 
 NOW = ("--now", DAY.isoformat())
 
@@ -65,6 +68,22 @@ def test_pages_are_served_until_the_server_is_told_to_stop(owner: Owner) -> None
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=10)
     assert process.returncode == 0 and "Traceback" not in err and "issues/1" not in err
+
+
+def test_reports_of_sendgrid_are_taken_where_pages_are_served(owner: Owner) -> None:
+    assert owner("subscribers", "add", "ann@example.com", "--consent", "by phone", *NOW).code == 0
+    owner.configure("/one.xml", extra=f'[delivery]\nwebhook_key = "{PUBLIC}"\n')
+    owner("send", "--yes", *NOW)
+    list_id = sender(Config()).list_id
+    report = {"event": "bounce", "type": "bounce", "key": "1-1", "list": list_id, "email": "ann@example.com"}
+    body = json.dumps([{**report, "timestamp": int(time.time()), "sg_event_id": "e1"}]).encode()
+    with _serving(owner) as (url, _):
+        assert httpx.post(f"{url}hooks/sendgrid", content=body).status_code == 403
+        headers = signature(body, int(time.time()))
+        assert httpx.post(f"{url}hooks/sendgrid", content=body, headers=headers).status_code == 200
+    assert "1 bounced" in owner("status").out
+    assert owner("deliveries", "list", "1", "--state", "bounced", "--json").json["deliveries"][0]["key"] == "1-1"
+    assert owner("subscribers", "show", "ann@example.com", "--json").json["suppressed"] == ["hard_bounce"]
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(owner: Owner) -> None:
