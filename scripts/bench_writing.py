@@ -254,9 +254,7 @@ def blind_cases() -> list[Case]:
         head, _, text = article.partition("\n\n")
         facts = dict(line.split(": ", 1) for line in head.splitlines())
         authors, venue = tuple(facts["Authors"].split("; ")), Source(file.stem, facts["Venue"], "")
-        piece = Piece(
-            facts["Title"], file.name, venue, authors=authors, text=text.strip(), origin=TextOrigin.FEED
-        )
+        piece = Piece(facts["Title"], file.name, venue, authors=authors, text=text.strip(), origin=TextOrigin.FEED)
         found += cases_of(piece, claims)
     return found
 
