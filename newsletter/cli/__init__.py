@@ -28,6 +28,7 @@ COMMANDS = {
     "preview": "write a page that shows what would go out",
     "send": "send today's issue, or show with --dry-run what would be sent",
     "issues": "list and show issues, change or reject a draft, correct what is out",
+    "costs": "what the writing cost, by issue and by piece",
     "serve": "serve the public pages",
     "config": "show and check the configuration",
     "version": "print the version",

@@ -58,9 +58,16 @@ def make(workshop: Workshop, store: Store, press: Press, desk: Desk, *, may_fetc
             fresh = workshop.config.fetching.fresh_minutes
             reports = pipeline.fetch(press, reader, partial(_tell_news, workshop.console), fresh_minutes=fresh)
     built = pipeline.build(press, desk, wrote=lambda title: workshop.console.detail(f"wrote: {title}"))
+    tell_warnings(workshop.console, built)
     if built.number is None and reports and all(report.status == intake.FAILED for report in reports):
         raise Stop(Exit.TRY_LATER, f"no issue: {built.reason}; none of {len(reports)} sources could be read")
     return built
+
+
+def tell_warnings(console: Console, built: Built) -> None:
+    """Say what did not go as it should."""
+    for warning in built.warnings:
+        console.warn(warning)
 
 
 def _tell_news(console: Console, report: SourceReport) -> None:

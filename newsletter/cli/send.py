@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("issue", nargs="?", type=int, metavar="ISSUE", help="number of the issue; without it, today's")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and hand nothing over")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--allow-excerpts",
+        action="store_true",
+        help="send a draft of mostly excerpts too, though a model is configured",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where --dry-run writes the preview")
 
 
@@ -81,6 +86,8 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
         if number is None:
             return _no_issue(workshop, reason)
         readers, title, frozen = _audience(press, number)
+        if not frozen and not arguments.allow_excerpts:
+            _check_excerpts(workshop, store, number)
         if not arguments.yes:
             people = f"{readers:,} {'person' if readers == 1 else 'people'}"
             _ask(workshop, f"{'Go on sending' if frozen else 'Send'} {title!r} to {people}?")
@@ -121,6 +128,7 @@ def _current(workshop: Workshop, press: Press, desk: Desk, number: int) -> tuple
     from newsletter import issues, pipeline
 
     built = pipeline.build(press, desk)
+    build.tell_warnings(workshop.console, built)
     if built.changed:
         workshop.console.warn(f"What draft {number} was made from has changed; it was made anew:")
         with press.store.read() as session:
@@ -141,6 +149,20 @@ def _audience(press: Press, number: int) -> tuple[int, str, bool]:
         given = pipeline.assignments(press, session, issue)
         groups = subscribers.groups(session, press.clocks.now())
         return sum(group.readers for group in groups if given[group.follows].edition), issue.title, False
+
+
+def _check_excerpts(workshop: Workshop, store: Store, number: int) -> None:
+    """Stop a draft that needs the owner's own word. `--yes` is no such word: cron says it every day."""
+    from newsletter import issues, pipeline
+
+    with store.read() as session:
+        why = pipeline.held_back(workshop.desk(store), issues.load(session, number))
+    if why:
+        raise Stop(
+            Exit.GATE,
+            f"{why}: draft {number} was not sent; `newsletter issues rebuild {number}` asks the model again, "
+            "`newsletter send --allow-excerpts` sends it as it is",
+        )
 
 
 def _ask(workshop: Workshop, question: str) -> None:
