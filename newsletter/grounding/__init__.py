@@ -354,6 +354,8 @@ def _what_is_left(block: Sequence[Claim], failed: Sequence[bool]) -> tuple[Claim
 
 def _shortages(sections: Iterable[Section], specs: Iterable[SectionSpec]) -> Iterator[str]:
     """Notes on sections with less in them than is published when all goes well."""
-    for section, spec in zip(sections, specs, strict=True):
+    by_key = {spec.key: spec for spec in specs}
+    for section in sections:
+        spec = by_key[section.key]
         if section.shape == SectionShape.LIST and len(section.blocks) < spec.published:
             yield f"{section.key}: {len(section.blocks)} items of {spec.published}"
