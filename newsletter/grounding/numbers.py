@@ -37,6 +37,7 @@ class Number:
     is_about: bool = False
     is_recalled: bool = False
     is_ratio: bool = False
+    borrowed: float = 1.0
     things: frozenset[str] = frozenset()
 
 
@@ -44,6 +45,7 @@ _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "tri
 _LETTER_SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "B": 1e9, "b": 1e9, "bn": 1e9, "T": 1e12}
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _SMALL_NAMES = f"zero one two three four five six seven eight nine {_TEENS}".split()
+_ORDINAL_NAMES = "first second third fourth fifth sixth seventh eighth ninth".split()  # noqa: SIM905
 _SMALL = {name: float(value) for value, name in enumerate(_SMALL_NAMES)}
 _TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905 - easier to read
 _TENS = {name: 10.0 * tens for tens, name in enumerate(_TENS_NAMES, 2)}
@@ -83,7 +85,7 @@ _FIGURES = re.compile(
     r"(?:x\b|\u00d7|st\b|nd\b|rd\b|th\b|s\b)?(?![A-Za-z])"
 )
 _WORDED = re.compile(
-    rf"\b(?P<tens>{'|'.join(_TENS)})(?:[ -](?P<ones>{'|'.join(_SMALL_NAMES[1:10])})\b)?|"
+    rf"\b(?P<tens>{'|'.join(_TENS)})(?:[ -](?P<ones>{'|'.join((*_SMALL_NAMES[1:10], *_ORDINAL_NAMES))})\b)?|"
     rf"\b(?P<small>{'|'.join(_SMALL)})\b(?:[ -](?P<part>half|halves|thirds?|quarters?|fourths?|fifths?|"
     rf"tenths?)\b)?|"
     r"\b(?P<scaled>half a|a single|single|a|an)(?= (?:hundred|thousand|million|billion|trillion)\b)|"
@@ -93,6 +95,8 @@ _WORDED = re.compile(
     r"(?:two|three|five|ten)fold)\b",
     re.IGNORECASE,
 )
+_ORDINALS = {name: float(value) for value, name in enumerate(_ORDINAL_NAMES, 1)}
+_BORROWS = re.compile(rf" (?:to|and|or) [$\u20ac\u00a3]?\d[\d,.]*[ -]?{_SCALE}")
 _AFTER_WORDS = re.compile(rf"(?:[ -]{_SCALE})?{_PERCENT}", re.IGNORECASE)
 _ABOUT = re.compile(
     r"(?:about|around|roughly|approximately|nearly|almost|over|under|some|(?:more|less|fewer) than|"
@@ -139,13 +143,15 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
     there = list(numbers_in(f"{quoted} . {source.facts}", every_one=True))
     around = " ".join(_beside(span, source) for span in spans)
     nearby = list(numbers_in(around, every_one=True))
-    counts = _counts(around, " ".join(source.paragraphs_around(span, 1) for span in spans))
+    section = " ".join(source.paragraphs_around(span, 1) for span in spans)
+    counts, spoken_of = _counts(around, section), {number.value for number in numbers_in(section)}
     for number in said:
         is_count = number.written.lower() in _SMALL
         is_there = any(_same(number, other) for other in there)
         alike = [other for other in nearby if _same(number, other)]
         is_near = bool(alike) if is_count else any(number.things & other.things for other in alike)
         is_near = is_near or (is_count and (number.is_recalled or number.value in counts))
+        is_near = is_near or (number.is_recalled and number.value in spoken_of)
         is_there = is_there or (number.is_ratio and _is_ratio_of(number.value, there))
         if not is_there and (not is_near or _counted_otherwise(number, there)):
             yield number.written.strip()
@@ -172,6 +178,7 @@ def _from_figures(match: re.Match[str], text: str) -> Number:
         value = float(min(value, 1e6) ** int(match["power"]))
     if match["below"] and float(match["below"]):
         value /= float(match["below"])
+    scale, borrowed = match["letter"] or match["scale"], _BORROWS.match(text, match.end())
     return Number(
         value * _LETTER_SCALES.get(match["letter"] or "", 1) * _SCALES.get(match["scale"] or "", 1),
         match.group(),
@@ -179,6 +186,8 @@ def _from_figures(match: re.Match[str], text: str) -> Number:
         unit=_unit_at(text, match.end()),
         decimals=len(digits.partition(".")[2]),
         is_about=_follows(_ABOUT, text, match.start()),
+        is_recalled=_follows(_RECALLS, text, match.start()),
+        borrowed=_SCALES[borrowed["scale"]] if borrowed and not scale else 1.0,
         things=_things_at(text, match.end()),
     )
 
@@ -202,7 +211,7 @@ def _from_words(match: re.Match[str], text: str) -> Number:
 def _value_of(match: re.Match[str]) -> float:
     word = match.group().lower()
     if match["tens"]:
-        return _TENS[match["tens"].lower()] + _SMALL.get((match["ones"] or "zero").lower(), 0)
+        return _TENS[match["tens"].lower()] + {**_SMALL, **_ORDINALS}[(match["ones"] or "zero").lower()]
     if match["small"]:
         return _SMALL[match["small"].lower()] / _PARTS.get((match["part"] or "")[:3].lower(), 1)
     if match["fraction"]:
@@ -262,5 +271,6 @@ def _same(said: Number, there: Number) -> bool:
 
 
 def _readings(number: Number) -> tuple[float, ...]:
-    """The values that a number may stand for: a percentage is a share of one, too."""
-    return (number.value, number.value / 100) if number.is_percent else (number.value,)
+    """The values that a number may stand for: a percentage is a share of one, too, and a scale may be lent."""
+    lent = (number.value * number.borrowed,) if number.borrowed != 1 else ()
+    return (number.value, number.value / 100) if number.is_percent else (number.value, *lent)

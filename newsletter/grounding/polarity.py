@@ -14,6 +14,7 @@ _NOT = re.compile(
     r"\b(?:not|never|no|nor|neither|none|nothing|cannot|without)\b|n't\b|\bfail(?:s|ed)? to\b", re.IGNORECASE
 )
 _NO_DENIAL = re.compile(
+    r"\b(?:next to|almost) (?:nothing|no|none)\b|\bnothing (?:but|less|more)\b|"
     r"(?:\bnot|n't) (?:only|just|merely|simply|solely|necessarily)\b|\bwhether or not\b|\bif not\b|"
     r"\bor not\b|"
     r"\bno (?:less|more|fewer|better|worse|doubt|longer|matter)\b|\bno\. ?\d",
