@@ -27,6 +27,7 @@ from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
 from newsletter.store.tables import AudienceGroupRow
 from newsletter.values import Edition, Issue, IssuePiece, SummaryKind
+from newsletter.writers import source_hash
 from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 
 MOST_HTML_BYTES = 90_000
@@ -150,12 +151,15 @@ def grounded(entry: IssuePiece, config: Config) -> Grounded:
     specs = sections.load(key for key in config.writing.sections if key in sections.names())
     report = grounding.check(summary, entry.piece, specs, language=config.newsletter.language)
     is_digest = summary.kind == SummaryKind.DIGEST
+    events = [note for note in summary.notes if not note.startswith(LEFT_OUT)]
+    if summary.source_hash and summary.source_hash != source_hash(entry.piece):
+        events.append("the piece's text has changed since this was written")
     removed = [note.removeprefix(LEFT_OUT) for note in summary.notes if note.startswith(LEFT_OUT)]
     return Grounded(
         claims=len(claims),
         quotes=sum(len(claim.quotes) for claim in claims),
         removed=tuple(removed),
-        events=tuple(note for note in summary.notes if not note.startswith(LEFT_OUT)),
+        events=tuple(events),
         # Excerpts are the author's own sentences: the checks are made for sentences of ours.
         failures=tuple(map(str, report.failures)) if is_digest else (),
         warnings=tuple(map(str, report.warnings)) if is_digest else (),

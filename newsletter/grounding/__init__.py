@@ -19,7 +19,7 @@ from enum import StrEnum
 from newsletter.grounding import attribution, intruders, prose
 from newsletter.grounding.names import names_in, unfounded_names
 from newsletter.grounding.numbers import numbers_in, unfounded_numbers
-from newsletter.grounding.polarity import contradictions, stem
+from newsletter.grounding.polarity import contradictions, denied_word, stem
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sections import SectionSpec
 from newsletter.sentences import content_words, words
@@ -37,7 +37,7 @@ REPEATED = 0.8
 
 
 class Fault(StrEnum):
-    """What can be wrong with a claim, or (the last three) what the owner should see."""
+    """What can be wrong with a claim, or (the last four) what the owner should see."""
 
     QUOTE = "quote"
     NUMBER = "number"
@@ -52,6 +52,7 @@ class Fault(StrEnum):
     SHAPE = "shape"
     REPEAT = "repeat"
     OPENING = "opening"
+    DENIAL = "denial"
     HEDGE = "hedge"
     LIMITS = "limits"
 
@@ -312,6 +313,8 @@ def _warnings(place: _Place, source: Source) -> Iterator[Finding]:
     if opening and place.place == 0 and _is_prose(place.section) and place.section.heading:
         yield place.finding(Fault.OPENING, f"begins with the stock phrase “{opening}”")
     spans = [span for quote in place.claim.quotes for span in source.find(quote)]
+    if word := denied_word(sentence, spans, source):
+        yield place.finding(Fault.DENIAL, f"says “{word}”, which the passage denies")
     hedge = prose.hedge_in(" ".join(source.sentences_around(span, 0) for span in spans))
     if hedge and not prose.hedge_in(sentence) and not prose.is_limiting(sentence):
         yield place.finding(Fault.HEDGE, f"the piece says “{hedge}” here, and the claim does not hedge")

@@ -201,7 +201,9 @@ WAYS: dict[str, tuple[str, Behaviour]] = {
     "says nothing in its claims": (EXCERPTS, each_claim(lambda claim: {"sentence": "..."})),
     "speaks German": (
         EXCERPTS,
-        each_claim(lambda claim: {"sentence": "Diese Untersuchung zeigt, dass kleine Modelle oft genug ausreichen."}),
+        each_claim(
+            lambda claim: {"sentence": "Diese neue Untersuchung zeigt, dass kleine Modelle sehr oft genug ausreichen."}
+        ),
     ),
     "changes the numbers": (
         EXCERPTS,
