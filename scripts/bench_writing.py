@@ -8,12 +8,12 @@ blind, before anything was mended by them:
     seen    210          6  (0.029)  179 of 262 (0.683)   374 of 382 (0.979)
     blind   211          10 (0.047)  209 of 246 (0.850)   312 of 321 (0.972)
 
-Between the two runs, rules were mended by the first set and by the claims of `seen` that were accused; after the second,
-those of a general kind that accused claims of `blind` (a denial in other words was the most frequent). So what is
-printed now of accused claims is not blind any more, for any set; expect one in thirty on new articles. What is printed of
-planted faults in `blind` is, but for the denials. `CORPUS_DIR` names a folder with more articles; there the claims are
-the articles' own sentences. The second measure sets the excerpts against as many words from the article's beginning, by
-ROUGE-1 against the author's own description.
+Between the two runs, rules were mended by the first set and by the claims of `seen` that were accused; after the
+second, those of a general kind that accused claims of `blind` (a denial in other words was the most frequent). So what
+is printed now of accused claims is not blind any more, for any set: expect one in thirty on new articles. What is
+printed of names, numbers and quotes in `blind` still is. `CORPUS_DIR` names a folder with more articles; there the
+claims are the articles' own sentences. The second measure sets the excerpts against as many words from the article's
+beginning, by ROUGE-1 against the author's own description.
 """
 
 from __future__ import annotations

@@ -160,7 +160,8 @@ def _check_excerpts(workshop: Workshop, store: Store, number: int) -> None:
     if why:
         raise Stop(
             Exit.GATE,
-            f"{why}: draft {number} was not sent; `newsletter issues rebuild {number}` asks the model again, "
+            f"{why}: draft {number} was not sent; `newsletter issues rebuild {number}` asks again where no "
+            "answer came, "
             "`newsletter send --allow-excerpts` sends it as it is",
         )
 

@@ -40,7 +40,7 @@ from tests.newsletter.web.conftest import press_for
 SPECS = sections.load(("summary", "why_it_matters", "build", "takeaways"))
 PRICE = Price(input=3.0, output=15.0, cache_write=3.75, cache_read=0.3)
 CEILING_USD, CEILING_SECONDS, TIMEOUT_SECONDS = 1.0, 20.0, 0.6
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS = 40.0
 
 
 @dataclass

@@ -215,7 +215,7 @@ def test_an_issue_of_mostly_excerpts_needs_the_owners_word_when_a_model_is_confi
         stopped = owner("send", "--yes", *NOW)
         assert stopped.code == 5
         assert "5 of 5 pieces are excerpts, though a model is configured to write" in stopped.err
-        assert "`newsletter issues rebuild 1` asks the model again" in stopped.err
+        assert "`newsletter issues rebuild 1` asks again where no answer came" in stopped.err
         assert owner("issues", "list", "--json").json["issues"][0]["state"] == "draft"
         assert owner("send", "--yes", "--allow-excerpts", *NOW).code == 0
     assert owner("issues", "list", "--json").json["issues"][0]["state"] == "frozen"
