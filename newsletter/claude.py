@@ -121,6 +121,33 @@ class Price:
         ) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question and what it came to, for the owner's accounts.
+
+    ``purpose`` is what the caller asked for, ``piece`` the number of the piece that it was about (0: several
+    or none), ``outcome`` empty for an answer, else the kind of the error. ``cost_usd`` is None when no price
+    is known; ``cached`` answers cost nothing.
+    """
+
+    purpose: str
+    piece: int
+    model: str
+    usage: Usage
+    cost_usd: float | None
+    cached: bool
+    outcome: str
+    seconds: float
+
+
+class Meter(Protocol):
+    """Takes note of every question, from any thread."""
+
+    def note(self, call: Call) -> None:
+        """Keep what a question came to."""
+        ...
+
+
 class AnswerCache(Protocol):
     """Keeps answers as they came, under the hash of the whole question, before anything is checked."""
 
@@ -156,13 +183,15 @@ class Budget:
     flight together stay under the ceiling too. A call that broke off on the way may have been billed, and
     keeps its hold.
 
-    ``prices`` are by model name; a model without a price may not be asked.
+    ``prices`` are by model name; a model without a price may not be asked, unless ``max_usd`` is infinite.
+    The seconds begin with the first call that is considered.
     """
 
     def __init__(self, max_usd: float, prices: Mapping[str, Price], max_seconds: float = math.inf) -> None:
         self._max_usd = max_usd
         self._prices = dict(prices)
-        self._ends = time.monotonic() + max_seconds
+        self._max_seconds = max_seconds
+        self._ends: float | None = None
         self._lock = threading.Lock()
         self._held = 0.0
         self._spent = 0.0
@@ -175,15 +204,18 @@ class Budget:
     @property
     def seconds_left(self) -> float:
         """Seconds until the ceiling in time; 0 when it is reached."""
-        return max(0.0, self._ends - time.monotonic())
+        with self._lock:
+            if self._ends is None:
+                self._ends = time.monotonic() + self._max_seconds
+            return max(0.0, self._ends - time.monotonic())
 
-    def price(self, model: str) -> Price:
-        """The price of a model. Raises ClaudeError when it has none, since a ceiling without prices holds
-        nothing.
+    def price(self, model: str) -> Price | None:
+        """The price of a model, None where none is known and none needed. Raises ClaudeError when it has
+        none and there is a ceiling, which would hold nothing.
         """
-        if model not in self._prices:
-            raise ClaudeError("over_budget", f"the model {model} has no price; add it to writing.prices")
-        return self._prices[model]
+        if model not in self._prices and self._max_usd < math.inf:
+            raise ClaudeError("over_budget", f"the model {model} has no price; add a [[prices]] table for it")
+        return self._prices.get(model)
 
     def hold(self, usd: float) -> None:
         """Set this much aside before a call. Raises ClaudeError when it would pass either ceiling."""
@@ -220,6 +252,7 @@ class Claude:
         base_url: str = "",
         cache: AnswerCache | None = None,
         budget: Budget | None = None,
+        meter: Meter | None = None,
         timeout_seconds: float = 120.0,
         attempts: int = 5,
         pause_seconds: float = 1.0,
@@ -228,6 +261,7 @@ class Claude:
         self._base_url = base_url.strip() or DEFAULT_BASE_URL
         self._cache: AnswerCache = MemoryCache() if cache is None else cache
         self._budget = budget
+        self._meter = meter
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
         self._pause_seconds = pause_seconds
@@ -235,39 +269,77 @@ class Claude:
     def __repr__(self) -> str:
         return f"Claude({self._base_url})"
 
-    def ask(self, *, system: str, prompt: str, schema: dict[str, Any], model: str, max_tokens: int) -> Answer:
+    def ask(
+        self,
+        *,
+        system: str,
+        prompt: str,
+        schema: dict[str, Any],
+        model: str,
+        max_tokens: int,
+        purpose: str = "",
+        piece: int = 0,
+    ) -> Answer:
         """Ask for data of this JSON schema, in at most ``max_tokens`` tokens.
 
         ``system`` is the part that stays the same from question to question, and is cached by the service.
         The schema may use what structured outputs know (no lengths; ``additionalProperties: false`` in
-        every object).
+        every object). ``purpose`` and ``piece`` are for the accounts alone, and no part of the question.
 
         Raises ClaudeError.
         """
         question = _Question(system, prompt, schema, model, max_tokens)
+        began = time.monotonic()
+        usage, cost, outcome, cached = Usage(), 0.0 if self._budget else None, "", False
+        try:
+            body, cost, cached = self._answer(question)
+            usage = (not cached and _usage(body)) or Usage()
+            return _read_answer(body, model, cached=cached, cost_usd=cost)
+        except ClaudeError as error:
+            outcome = error.kind
+            if cost is not None:
+                cost = max(cost, error.cost_usd)
+            raise
+        finally:
+            if self._meter:
+                seconds = time.monotonic() - began
+                self._meter.note(Call(purpose, piece, model, usage, cost, cached, outcome, round(seconds, 3)))
+
+    def _answer(self, question: _Question) -> tuple[dict[str, Any], float | None, bool]:
+        """The body of an answer, its cost, and whether it was kept from before; a new one is kept."""
         key = question.hash()
         kept = self._cache.get(key)
         if kept is not None:
-            return _read_answer(kept, model, cached=True, cost_usd=0.0)
+            return kept, 0.0, True
         body, cost = self._call(question)
         self._cache.put(key, body)
-        return _read_answer(body, model, cached=False, cost_usd=cost)
+        return body, cost, False
 
     def _call(self, question: _Question) -> tuple[dict[str, Any], float | None]:
         """The body of the service's answer and its cost, after as many attempts as time allows."""
         self._check_access()
         importlib.import_module("anthropic")  # Which takes seconds on a busy machine: before the clock starts.
         seconds = min(self._timeout_seconds, self._budget.seconds_left if self._budget else math.inf)
-        deadline = time.monotonic() + seconds
+        deadline, lost = time.monotonic() + seconds, 0.0
         for attempt in range(1, self._attempts + 1):
             try:
-                return self._attempt(question, deadline)
+                body, cost = self._attempt(question, deadline)
+                return body, None if cost is None else cost + lost
             except _Failure as failure:
+                lost += self._most(question) if failure.maybe_billed else 0.0
                 pause = self._pause(failure, attempt)
                 if not failure.again or attempt == self._attempts or time.monotonic() + pause >= deadline:
-                    raise ClaudeError(failure.kind, self._without_key(failure.text), failure.retry_after) from None
+                    text = self._without_key(failure.text)
+                    raise ClaudeError(failure.kind, text, failure.retry_after, lost) from None
+            except ClaudeError as error:
+                raise ClaudeError(error.kind, str(error), cost_usd=lost) from None
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def _most(self, question: _Question) -> float:
+        """What an attempt may have cost that broke off after it was sent."""
+        price = self._budget.price(question.model) if self._budget else None
+        return question.most_it_can_cost(price) if price else 0.0
 
     def _check_access(self) -> None:
         """Raise ClaudeError for a key or an address that can be none, before anything is sent anywhere."""
@@ -294,6 +366,9 @@ class Claude:
         if self._budget is None:
             return _post(question, self._api_key, self._base_url, deadline), None
         price = self._budget.price(question.model)
+        if price is None:
+            self._budget.hold(0.0)
+            return _post(question, self._api_key, self._base_url, deadline), None
         held = question.most_it_can_cost(price)
         self._budget.hold(held)
         spent = held

@@ -157,7 +157,19 @@ class WritingConfig(_Table):
         "auto", description="`claude`, `excerpts` (no key needed), or `auto`: claude when there is a key."
     )
     model: str = Field("claude-sonnet-5", min_length=1, description="Model that writes.")
-    max_tokens: int = Field(4000, ge=500, le=64000, description="Most tokens of one answer.")
+    triage_model: str = Field(
+        "claude-haiku-4-5", description="Model that appraises candidates, a cheap one; empty: they are scored by rule."
+    )
+    max_tokens: int = Field(
+        8000, ge=500, le=64000, description="Most tokens of one answer, with what the model thinks before it."
+    )
+    max_usd_per_issue: float = Field(
+        2.0, ge=0, description="Ceiling of what one making of an issue may cost, in USD; 0: none."
+    )
+    max_seconds_per_issue: float = Field(
+        900.0, gt=0, description="Ceiling of the time in which an issue is written, in seconds."
+    )
+    concurrency: int = Field(2, ge=1, le=16, description="Pieces written at a time.")
     timeout_seconds: float = Field(
         120.0, gt=0, le=900, description="Longest wait for one answer of the model, retries included."
     )
@@ -165,6 +177,16 @@ class WritingConfig(_Table):
         ("summary", "why_it_matters", "build", "takeaways"),
         description="Sections of a summary, in this order; each is a file of newsletter/sections.",
     )
+
+
+class PriceConfig(_Table):
+    """What a model costs, in a `[[prices]]` table of its own; the ceiling of an issue is reckoned by it."""
+
+    model: str = Field(min_length=1, description="Name of the model.")
+    input: float = Field(ge=0, description="USD per million tokens of the question.")
+    output: float = Field(ge=0, description="USD per million tokens of the answer.")
+    cache_write: float = Field(ge=0, description="USD per million tokens that the service puts into its cache.")
+    cache_read: float = Field(ge=0, description="USD per million tokens that it reads from there.")
 
 
 class FetchingConfig(_Table):
@@ -382,6 +404,11 @@ DEFAULT_TOPICS = (
         ),
     ),
 )
+DEFAULT_PRICES = (
+    PriceConfig(model="claude-sonnet-5", input=2.0, output=10.0, cache_write=2.5, cache_read=0.2),
+    PriceConfig(model="claude-haiku-4-5", input=1.0, output=5.0, cache_write=1.25, cache_read=0.1),
+)
+"""Anthropic's list prices of the models that are configured by default. They change: check them there."""
 
 
 class Config(_Table):
@@ -390,6 +417,7 @@ class Config(_Table):
     newsletter: NewsletterConfig = Field(default_factory=NewsletterConfig)
     sources: tuple[SourceConfig, ...] = DEFAULT_SOURCES
     topics: tuple[TopicConfig, ...] = DEFAULT_TOPICS
+    prices: tuple[PriceConfig, ...] = DEFAULT_PRICES
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     selection: SelectionConfig = Field(default_factory=SelectionConfig)
     writing: WritingConfig = Field(default_factory=WritingConfig)
@@ -403,6 +431,7 @@ class Config(_Table):
     def _no_twins(self) -> Config:
         _refuse_twins("sources", "url", [source.url for source in self.sources])
         _refuse_twins("topics", "key", [topic.key for topic in self.topics])
+        _refuse_twins("prices", "model", [price.model for price in self.prices])
         return self
 
     def source_values(self) -> tuple[Source, ...]:

@@ -143,6 +143,8 @@ def _choice_json(choice: Choice) -> dict[str, Any]:
         "score": appraisal.score,
         "why": choice.why,
         "topics": list(appraisal.topics),
+        "said": appraisal.why,
+        "note": appraisal.note,
         "parts": [{"name": part.name, "points": part.points, "why": part.why} for part in appraisal.parts],
     }
 
@@ -208,6 +210,34 @@ def rule(session: Session, number: int, piece_id: int, verdict: str) -> None:
     if session.get(PieceRow, piece_id) is None:
         raise IssueError(f"there is no piece {piece_id}; `newsletter issues show {number} --why` lists them")
     session.merge(RulingRow(issue_id=number, piece_id=piece_id, verdict=verdict))
+
+
+def past_titles(session: Session, most: int) -> list[str]:
+    """Titles of the pieces that came out, newest issue first."""
+    query = (
+        select(PieceRow.title)
+        .join(PublicationRow, col(PublicationRow.piece_id) == col(PieceRow.id))
+        .order_by(col(PublicationRow.issue_id).desc(), col(PieceRow.id))
+    )
+    return list(session.exec(query.limit(most)))
+
+
+def subjects(session: Session, most: int) -> dict[int, tuple[str, ...]]:
+    """The newest pieces that came out, each with the key of its source and its topics."""
+    query = (
+        select(IssuePieceRow.piece_id, PieceRow.source_key, IssuePieceRow.topics)
+        .join(PieceRow, col(PieceRow.id) == col(IssuePieceRow.piece_id))
+        .join(
+            PublicationRow,
+            and_(
+                col(PublicationRow.piece_id) == col(IssuePieceRow.piece_id),
+                col(PublicationRow.issue_id) == col(IssuePieceRow.issue_id),
+            ),
+        )
+        .order_by(col(IssuePieceRow.issue_id).desc())
+        .limit(most)
+    )
+    return {piece: (source, *topics) for piece, source, topics in session.exec(query)}
 
 
 def reject(session: Session, number: int, now: dt.datetime) -> None:

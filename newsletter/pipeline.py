@@ -13,7 +13,9 @@ import functools
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
@@ -24,6 +26,7 @@ import subscribers
 from newsletter import (
     deliveries,
     editions,
+    grounding,
     intake,
     issues,
     messages,
@@ -48,13 +51,18 @@ from newsletter.sending import Halt, Rules, check_witness
 from newsletter.slots import Slot
 from newsletter.store import Store
 from newsletter.summaries import Desk
-from newsletter.triage import Brief
-from newsletter.values import Appraisal, Edition, Issue, IssuePiece, Message, Selection
+from newsletter.triage import Brief, Votes
+from newsletter.values import Appraisal, Edition, Issue, IssuePiece, Message, Piece, Selection, Summary, SummaryKind
 from newsletter.writers import WritingError
 from subscribers import Frequency, Letter, Links, Purpose
 
 EDITIONS_AT_ONCE = 64
 """Rendered editions that are kept at a time while an issue is handed over."""
+
+PAST_TITLES = 60
+"""Titles of earlier pieces that triage is told."""
+VOTED_ON = 5000
+"""Newest pieces whose votes count."""
 
 
 class NothingToRead(TryLater):
@@ -89,12 +97,16 @@ class Built:
     """What `build` came to: a draft's number, or none and the reason.
 
     ``changed`` says that the draft was made anew, ``is_taken`` that the slot has its issue: someone else was faster.
+    ``warnings`` are what the owner should know of how it was made; ``held_back``, of `fetch_and_build`, is why it may
+    not go out without the owner's own word.
     """
 
     number: int | None
     reason: str = ""
     changed: bool = False
     is_taken: bool = False
+    warnings: tuple[str, ...] = ()
+    held_back: str = ""
 
 
 def fetch(
@@ -121,7 +133,10 @@ def fetch_and_build(
     built = build(press, desk, slot=slot, wrote=wrote)
     if built.number is None and reports and all(report.status == intake.FAILED for report in reports):
         raise NothingToRead(f"no issue: {built.reason}; none of {len(reports)} sources could be read")
-    return built
+    if built.number is None:
+        return built
+    with press.store.read() as session:
+        return replace(built, held_back=held_back(desk, issues.load(session, built.number)))
 
 
 def build(
@@ -154,18 +169,21 @@ def build(
         with press.store.write() as session:
             if number:
                 issues.reject(session, number, press.clocks.now())
-        return Built(None, picked.shortfall)
+        return Built(None, picked.shortfall, warnings=tuple(_warnings(picked, ())))
     day = slots.day_of(slot)
     draft = Draft(slot, day, issues.title_for(press.config.newsletter.name, day), current, picked, entries)
-    return _save(press, draft, number)
+    return _save(press, desk, draft, number)
 
 
-def _save(press: Press, draft: Draft, number: int | None) -> Built:
+def _save(press: Press, desk: Desk, draft: Draft, number: int | None) -> Built:
     try:
         with press.store.write() as session:
-            return Built(issues.save(session, draft, press.clocks.now(), number), changed=True)
+            saved = issues.save(session, draft, press.clocks.now(), number)
+            if desk.meter:
+                desk.meter.assign(session, saved)
     except IntegrityError:
         return Built(None, "another process has just made it", is_taken=True)
+    return Built(saved, changed=True, warnings=tuple(_warnings(draft.selection, draft.entries)))
 
 
 def _todays(press: Press, session: Session, number: int | None) -> str:
@@ -178,6 +196,29 @@ def _todays(press: Press, session: Session, number: int | None) -> str:
 def _is_kept(session: Session, number: int, slot: str, current: str) -> bool:
     row = issues.row_of(session, number)
     return row.slot == slot and (row.input_hash == current or issues.is_approved(session, number))
+
+
+def _warnings(picked: Selection, entries: Sequence[tuple[IssuePiece, int]]) -> Iterator[str]:
+    """What did not go as it should: candidates without the model's appraisal, pieces without its digest."""
+    notes = Counter(c.appraisal.note for c in (*picked.chosen, *picked.left_out))
+    for note, count in notes.items():
+        if note.startswith("scored by rule: Claude"):
+            yield f"{count} of {notes.total()} candidates {note}"
+    for entry, _ in entries:
+        why = [note for note in entry.summary.notes if note.startswith("excerpts, since")]
+        yield from (f"{entry.piece.title}: {note}" for note in why)
+
+
+def held_back(desk: Desk, issue: Issue) -> str:
+    """Why a draft may not go out without the owner's own word on it, in one clause; empty when it may.
+
+    With a model configured, an issue of more than half excerpts says that something is wrong with the model. Without
+    one, excerpts are what was asked for.
+    """
+    excerpts = sum(entry.summary.kind == SummaryKind.EXCERPTS for entry in issue.pieces)
+    if not desk.has_model or excerpts * 2 <= len(issue.pieces):
+        return ""
+    return f"{excerpts} of {len(issue.pieces)} pieces are excerpts, though a model is configured to write"
 
 
 def is_current(press: Press, desk: Desk, number: int) -> bool:
@@ -204,17 +245,35 @@ def input_hash(press: Press, desk: Desk, slot: str, found: list[Candidate], ruli
         "topics": [topic.model_dump() for topic in config.topics],
         "weights": {source.key: source.weight for source in config.sources},
         "writer": desk.writer.fingerprint(),
+        "appraiser": desk.appraiser.fingerprint() if desk.appraiser else "",
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def appraise(press: Press, found: list[Candidate], rulings: dict[int, str]) -> list[Appraisal]:
+def appraise(press: Press, desk: Desk, found: list[Candidate], rulings: dict[int, str]) -> list[Appraisal]:
     """Every candidate with its score and the owner's word on it."""
     config = press.config
     brief = Brief(config.newsletter.brief, config.topic_values(), config.selection.max_age_days)
     weights = {source.key: source.weight for source in config.sources}
-    appraised = triage.appraise(found, brief, weights, press.clocks.now())
+    now = press.clocks.now()
+    with press.store.read() as session:
+        votes, past = _votes(session), issues.past_titles(session, PAST_TITLES)
+    if desk.appraiser:
+        appraised = desk.appraiser.appraise(found, brief, weights, now, votes=votes, past=past)
+    else:
+        appraised = triage.appraise(found, brief, weights, now, votes)
     return [_ruled(appraisal, rulings.get(appraisal.piece.id, "")) for appraisal in appraised]
+
+
+def _votes(session: Session) -> Votes:
+    """Readers' votes on what came out, added up by source and by topic."""
+    about = issues.subjects(session, VOTED_ON)
+    totals: dict[str, tuple[int, int]] = {}
+    for piece, votes in subscribers.votes(session, about.keys()).items():
+        for key in about[piece]:
+            worth, not_worth = totals.get(key, (0, 0))
+            totals[key] = (worth + votes.worth, not_worth + votes.not_worth)
+    return totals
 
 
 def _ruled(appraisal: Appraisal, verdict: str) -> Appraisal:
@@ -229,34 +288,68 @@ def _choose_and_write(
     """Choose and write until every chosen piece has a summary: where one cannot be had, the next candidate moves up."""
     limits = press.config.selection
     rules = selection.Rules(limits.min_pieces, limits.max_pieces, limits.min_score, limits.max_per_source)
-    appraisals = appraise(press, found, rulings)
-    written: dict[int, tuple[IssuePiece, int]] = {}
+    appraisals = appraise(press, desk, found, rulings)
+    written: dict[int, tuple[int, Summary]] = {}
     while True:
         picked = selection.select(appraisals, rules)
+        missing = [c.appraisal.piece for c in picked.chosen if c.appraisal.piece.id not in written]
         unwritten: dict[int, str] = {}
-        for choice in picked.chosen:
-            piece = choice.appraisal.piece
-            if piece.id in written:
-                continue
-            try:
-                summary_id, summary = desk.summary(piece, press.clocks.now())
-            except WritingError as error:
-                unwritten[piece.id] = f"could not be written up: {error}"
-                continue
-            wrote(piece.title)
-            entry = IssuePiece(piece, summary, choice.appraisal.topics, choice.appraisal.score, choice.why)
-            written[piece.id] = (entry, summary_id)
+        for piece, result in zip(missing, _written(press, desk, missing, wrote), strict=True):
+            if isinstance(result, WritingError):
+                unwritten[piece.id] = f"could not be written up: {result}"
+            else:
+                written[piece.id] = result
         if not unwritten:
-            return picked, tuple(_entry(written[choice.appraisal.piece.id], choice.why) for choice in picked.chosen)
+            return picked, _entries(desk, picked, written)
         appraisals = [
             replace(a, refusal=unwritten[a.piece.id], pinned=False) if a.piece.id in unwritten else a
             for a in appraisals
         ]
 
 
-def _entry(written: tuple[IssuePiece, int], why: str) -> tuple[IssuePiece, int]:
-    entry, summary_id = written
-    return replace(entry, why=why), summary_id
+def _written(
+    press: Press, desk: Desk, missing: Sequence[Piece], wrote: Callable[[str], None]
+) -> list[tuple[int, Summary] | WritingError]:
+    """The summary of each piece, or why it has none, in their order. Several are written at a time.
+
+    What stops the issue (a key refused, a signal) is raised once those in flight have come to their end, which are
+    paid for and kept; what nobody began stays unwritten.
+    """
+
+    def write(piece: Piece) -> tuple[int, Summary] | WritingError:
+        try:
+            return desk.summary(piece, press.clocks.now())
+        except WritingError as error:
+            return error
+
+    done = []
+    pool = ThreadPoolExecutor(desk.at_a_time, thread_name_prefix="writer")
+    try:
+        for piece, future in [(piece, pool.submit(write, piece)) for piece in missing]:
+            done.append(future.result())
+            if not isinstance(done[-1], WritingError):
+                wrote(piece.title)
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+    return done
+
+
+def _entries(
+    desk: Desk, picked: Selection, written: Mapping[int, tuple[int, Summary]]
+) -> tuple[tuple[IssuePiece, int], ...]:
+    """The issue's pieces in order, no two paragraphs of them with the same beginning, as far as that can be had."""
+    taken: set[str] = set()
+    entries = []
+    for choice in picked.chosen:
+        appraisal = choice.appraisal
+        number, summary = written[appraisal.piece.id]
+        summary = desk.reopen(number, appraisal.piece, summary, taken)
+        taken |= {opening for _, _, opening in grounding.openings(summary)}
+        entry = IssuePiece(appraisal.piece, summary, appraisal.topics, appraisal.score, choice.why)
+        entries.append((entry, number))
+    return tuple(entries)
 
 
 def assignments(press: Press, session: Session, issue: Issue) -> dict[str, Assignment]:

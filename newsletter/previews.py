@@ -18,17 +18,22 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 import subscribers
-from newsletter import deliveries, editions, issues, messages, pipeline
+from newsletter import costs, deliveries, editions, grounding, issues, messages, pipeline, sections
+from newsletter.config import Config
+from newsletter.costs import Cost
 from newsletter.deliveries import Claimed
 from newsletter.editions import Follows
 from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
 from newsletter.store.tables import AudienceGroupRow
-from newsletter.values import Edition, Issue, Message
+from newsletter.values import Edition, Issue, IssuePiece, Message, SummaryKind
+from newsletter.writers import source_hash
 from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 
 MOST_HTML_BYTES = 90_000
 """Gmail clips a mail above 102 kB; the rest is room for what providers add."""
+LEFT_OUT = "left out: "
+"""How a summary's note begins that tells of a claim that failed a check."""
 TEXT_COLUMNS = 72
 SAMPLE_ADDRESS = "reader@example.com"
 """Shown for an edition that nobody gets, so that an owner without subscribers sees the mail too."""
@@ -66,6 +71,26 @@ class EditionPreview:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounded:
+    """How far a summary is borne out by its piece.
+
+    ``claims`` sentences with ``quotes`` of the piece were checked, ``removed`` and ``events`` are what was left out or
+    happened on the way; ``failures`` (there should be none) and ``warnings`` are what the checks say of what is left.
+    ``words_read`` of ``words_total`` words of the text that we have were read.
+    """
+
+    claims: int
+    quotes: int
+    removed: tuple[str, ...]
+    events: tuple[str, ...]
+    failures: tuple[str, ...]
+    warnings: tuple[str, ...]
+    words_read: int
+    words_total: int
+    writer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """An issue as it would go out now. ``audience`` counts every subscriber: who gets it, and who does not and why."""
 
@@ -75,7 +100,8 @@ class Preview:
     editions: tuple[EditionPreview, ...]
     skipped: dict[str, int]
     checks: tuple[Check, ...]
-    cost_usd: float
+    grounded: tuple[Grounded, ...]
+    cost: Cost
 
 
 class Placeholders:
@@ -113,7 +139,33 @@ def prepare(press: Press, session: Session, number: int) -> Preview:
         editions=made,
         skipped=skipped,
         checks=tuple(checks(press, issue, made)),
-        cost_usd=sum(entry.summary.cost_usd for entry in issue.pieces),
+        grounded=tuple(grounded(entry, press.config) for entry in issue.pieces),
+        cost=costs.of_issue(session, number),
+    )
+
+
+def grounded(entry: IssuePiece, config: Config) -> Grounded:
+    """Check a piece's summary again, as it will be published, and tell what was left out of it before."""
+    summary = entry.summary
+    claims = [claim for section in summary.sections for block in section.blocks for claim in block]
+    specs = sections.load(key for key in config.writing.sections if key in sections.names())
+    report = grounding.check(summary, entry.piece, specs, language=config.newsletter.language)
+    is_digest = summary.kind == SummaryKind.DIGEST
+    events = [note for note in summary.notes if not note.startswith(LEFT_OUT)]
+    if summary.source_hash and summary.source_hash != source_hash(entry.piece):
+        events.append("the piece's text has changed since this was written")
+    removed = [note.removeprefix(LEFT_OUT) for note in summary.notes if note.startswith(LEFT_OUT)]
+    return Grounded(
+        claims=len(claims),
+        quotes=sum(len(claim.quotes) for claim in claims),
+        removed=tuple(removed),
+        events=tuple(events),
+        # Excerpts are the author's own sentences: the checks are made for sentences of ours.
+        failures=tuple(map(str, report.failures)) if is_digest else (),
+        warnings=tuple(map(str, report.warnings)) if is_digest else (),
+        words_read=summary.words_read,
+        words_total=summary.words_total,
+        writer=" ".join(filter(None, (summary.writer, summary.model))),
     )
 
 
@@ -287,7 +339,10 @@ def report(preview: Preview) -> dict[str, Any]:
         "subject": first.subject,
         "preheader": first.preheader,
         "minutes": preview.issue.minutes,
-        "pieces": [_piece_json(preview.issue, position) for position in range(len(preview.issue.pieces))],
+        "pieces": [
+            {**_piece_json(preview.issue, position), "grounding": asdict(grounded)}
+            for position, grounded in enumerate(preview.grounded)
+        ],
         "left_out": preview.selection["left_out"],
         "audience": preview.audience,
         "skipped": preview.skipped,
@@ -305,7 +360,8 @@ def report(preview: Preview) -> dict[str, Any]:
         ],
         "headers": [list(header) for header in first.headers],
         "checks": [asdict(check) for check in preview.checks],
-        "cost_usd": round(preview.cost_usd, 4),
+        "cost_usd": round(preview.cost.usd, 4),
+        "cost": preview.cost.as_json(),
     }
 
 

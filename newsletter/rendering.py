@@ -345,7 +345,11 @@ class Phrases:
 
 @dataclass(frozen=True, slots=True)
 class SectionView:
-    """A section as the templates lay it out."""
+    """A section as the templates lay it out.
+
+    ``evidence`` are sentences of ours, each with the piece's own words behind it; for the web alone, since a mail
+    has no room for them. Excerpts and suggestions have none.
+    """
 
     heading: str
     texts: tuple[str, ...]
@@ -353,6 +357,7 @@ class SectionView:
     is_lifted: bool
     is_suggestion: bool
     is_quoted: bool
+    evidence: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -771,7 +776,15 @@ def _section(section: Section, heading: str, is_excerpt: bool) -> SectionView:
         is_lifted=section.key == LIFTED,
         is_suggestion=section.is_suggestion,
         is_quoted=is_excerpt and not is_list and not section.is_suggestion,
+        evidence=() if is_excerpt or section.is_suggestion else tuple(_evidence(section)),
     )
+
+
+def _evidence(section: Section) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for claim in (claim for block in section.blocks for claim in block):
+        quotes = tuple(filter(None, map(one_line, claim.quotes)))
+        if quotes:
+            yield one_line(claim.sentence), quotes
 
 
 def _title_parts(title: str, name: str) -> tuple[str, str]:

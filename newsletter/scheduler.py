@@ -155,7 +155,7 @@ class Keeper:
             with self._press.store.write() as session:
                 issues.leave_empty(session, slot.key, slot.kind, built.reason, self._press.clocks.now())
             return built
-        if self._must_wait(slot, built.number):
+        if self._must_wait(slot, built.number, built.held_back):
             return Built(None, is_taken=True)
         try:
             pipeline.freeze(self._press, built.number)
@@ -166,15 +166,17 @@ class Keeper:
             return Built(None, is_taken=True)
         return built
 
-    def _must_wait(self, slot: Slot, number: int) -> bool:
+    def _must_wait(self, slot: Slot, number: int, held_back: str) -> bool:
         """Whether a draft needs the owner's approval; asks for it when it was not asked yet."""
+        if self._press.config.schedule.approval == "none" and not held_back:
+            return False
         with self._press.store.read() as session:
-            if self._press.config.schedule.approval == "none" or issues.is_approved(session, number):
+            if issues.is_approved(session, number):
                 return False
         by = slot.at + self._window
         if pipeline.ask_approval(self._press, number, by):
-            until = self._timetable.at(by)
-            self._hands.say(f"issue {number} waits for `newsletter issues approve {number}`, until {until}")
+            until, why = self._timetable.at(by), f": {held_back}" if held_back else ""
+            self._hands.say(f"issue {number} waits for `newsletter issues approve {number}`, until {until}{why}")
         return True
 
     def _cancel_unapproved(self) -> None:

@@ -7,28 +7,66 @@ excerpts of its author's own sentences, marked as such; when even that cannot be
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from sqlmodel import select
 
 from newsletter import grounding
+from newsletter.costs import StoredMeter
+from newsletter.pieces import Candidate
 from newsletter.sections import SectionSpec
 from newsletter.store import Store
 from newsletter.store.tables import SummaryRow
-from newsletter.values import Claim, Piece, Section, SectionShape, Summary, SummaryKind
+from newsletter.triage import Brief, Votes
+from newsletter.values import Appraisal, Claim, Piece, Section, SectionShape, Summary, SummaryKind
 from newsletter.writers import Repairer, Writer, WritingError, source_hash
+
+
+class Appraiser(Protocol):
+    """Says what candidates are worth, otherwise than by rule."""
+
+    def fingerprint(self) -> str:
+        """Names all that shapes an appraisal but candidates and brief."""
+        ...
+
+    def appraise(
+        self,
+        candidates: Sequence[Candidate],
+        brief: Brief,
+        weights: Mapping[str, float],
+        now: dt.datetime,
+        *,
+        votes: Votes,
+        past: Sequence[str],
+    ) -> list[Appraisal]:
+        """Appraise every candidate. Raises nothing: where there is no judgement, the rule's score stands."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where summaries are made: who writes, who steps in, in which sections, and where they are kept."""
+    """Where summaries are made: who writes, who steps in, in which sections, and where they are kept.
+
+    ``appraiser`` judges candidates (None: they are scored by rule), ``meter`` keeps the accounts, ``at_a_time``
+    pieces are written together.
+    """
 
     store: Store
     writer: Writer
     fallback: Writer
     sections: tuple[SectionSpec, ...]
     language: str = "en"
+    appraiser: Appraiser | None = None
+    meter: StoredMeter | None = None
+    at_a_time: int = 1
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model writes, so that excerpts only step in."""
+        return self.writer.fingerprint() != self.fallback.fingerprint()
 
     def summary(self, piece: Piece, now: dt.datetime) -> tuple[int, Summary]:
         """The summary of a stored piece and its number: the kept one, else a new one.
@@ -41,7 +79,7 @@ class Desk:
         try:
             summary, by = self._checked(piece), self.writer
         except WritingError as error:
-            if self.fallback.fingerprint() == self.writer.fingerprint():
+            if not self.has_model:
                 raise
             kept = self._kept(piece, self.fallback)
             if kept:
@@ -49,6 +87,39 @@ class Desk:
             summary, by = self.fallback.write(piece), self.fallback
             summary = replace(summary, notes=(*summary.notes, f"excerpts, since {error}"))
         return self._keep(piece, by, summary, now), summary
+
+    def reopen(self, number: int, piece: Piece, summary: Summary, taken: Collection[str]) -> Summary:
+        """The kept summary ``number``, its paragraphs beginning otherwise than with the words that are taken.
+
+        First its sentences are turned or cut; where that does not do, the writer is asked once more; and what still
+        begins so is noted. Excerpts stay as they are: they are the author's words.
+        """
+        if summary.kind == SummaryKind.EXCERPTS or not _shared(summary, taken):
+            return summary
+        better = grounding.reopened(summary, taken)
+        if _shared(better, taken) and isinstance(self.writer, Repairer):
+            better = self._asked_again(self.writer, piece, better, taken)
+        notes = tuple(f"begins as another piece does: “{opening}”" for opening in _shared(better, taken))
+        better = replace(better, notes=(*better.notes, *(note for note in notes if note not in better.notes)))
+        if better != summary:
+            with self.store.write() as session:
+                row = session.get_one(SummaryRow, number)
+                row.body, row.cost_usd = to_json(better), better.cost_usd
+                session.add(row)
+        return better
+
+    def _asked_again(self, writer: Repairer, piece: Piece, summary: Summary, taken: Collection[str]) -> Summary:
+        """What the writer makes of a summary whose openings are taken; the same summary where that is no better."""
+        problems = [f"a paragraph begins with “{o}…” as another piece does" for o in _shared(summary, taken)]
+        try:
+            second = writer.repair(piece, summary, problems)
+        except WritingError as error:
+            return replace(summary, notes=(*summary.notes, f"not repaired: {error}"))
+        settled = grounding.settle(second, self._check(second, piece), self.sections)
+        reopened = grounding.reopened(settled, taken) if settled else summary
+        if len(_shared(reopened, taken)) < len(_shared(summary, taken)):
+            return reopened
+        return replace(summary, cost_usd=second.cost_usd)
 
     def _checked(self, piece: Piece) -> Summary:
         """What the writer wrote, with only what holds. Raises WritingError when too little does."""
@@ -105,6 +176,12 @@ class Desk:
             session.add(row)
             session.flush()
             return row.id or 0
+
+
+def _shared(summary: Summary, taken: Collection[str]) -> list[str]:
+    """The openings of a summary that are taken, or that it has twice itself."""
+    found = Counter(opening for _, _, opening in grounding.openings(summary))
+    return [opening for opening, count in found.items() if count > 1 or opening in taken]
 
 
 def to_json(summary: Summary) -> dict[str, Any]:

@@ -192,6 +192,8 @@ class Appraisal:
     """Why this candidate may not be chosen at all; empty when it may."""
     why: str = ""
     """One sentence for people, when triage wrote one."""
+    note: str = ""
+    """How the score came about, where that must be said: by rule, since the model gave none."""
     pinned: bool = False
     """The owner wants it in, whatever its score."""
 

@@ -1,12 +1,19 @@
 """How often the checks of grounding find a planted fault, and how often they accuse a true claim.
 
-The true claims are those of `data/claims.txt`: paraphrases, written by hand, of the bundled sample
-articles. The checks were first tuned on other articles. Their first run on these accused 5 of 198 claims;
-with that mended, they found 117 of 129 changed numbers and 12 of 16 swapped names. Rules whose failing had
-a general cause were then mended, and the generator takes fewer common words for names; so what is printed
-now is no longer blind. `CORPUS_DIR` names a folder with more articles; there the claims are the articles'
-own sentences. The second measure sets the excerpts against as many words from the article's beginning, by
-ROUGE-1 against the author's own description.
+True claims are paraphrases, written by hand for articles that were written with them, in three sets. By the first
+(`data/claims.txt`, on the bundled samples) the checks were mended until they met their targets. The other two were run
+blind, before anything was mended by them:
+
+    set     true claims  accused     names swapped found  numbers changed found
+    seen    210          6  (0.029)  179 of 262 (0.683)   374 of 382 (0.979)
+    blind   211          10 (0.047)  209 of 246 (0.850)   312 of 321 (0.972)
+
+Between the two runs, rules were mended by the first set and by the claims of `seen` that were accused; after the
+second, those of a general kind that accused claims of `blind` (a denial in other words was the most frequent). So what
+is printed now of accused claims is not blind any more, for any set: expect one in thirty on new articles. What is
+printed of names, numbers and quotes in `blind` still is. `CORPUS_DIR` names a folder with more articles; there the
+claims are the articles' own sentences. The second measure sets the excerpts against as many words from the article's
+beginning, by ROUGE-1 against the author's own description.
 """
 
 from __future__ import annotations
@@ -238,22 +245,35 @@ def samples() -> list[Piece]:
     return found
 
 
-def written_cases() -> list[Case]:
-    """The hand-written claims with their pieces."""
+def tuned_cases() -> list[Case]:
+    """The hand-written claims on the bundled samples; the checks have been mended by them."""
     by_title = {piece.title: piece for piece in samples()}
-    cases: list[Case] = []
-    piece, sentence, quotes = None, "", list[str]()
-    lines = (HERE / "data" / "claims.txt").read_text("utf-8").partition("\n\n")[2].splitlines()
-    for line in [*lines, "# end"]:
-        if line.startswith("> "):
-            quotes.append(line[2:])
-            continue
-        if piece and sentence:
-            cases.append(Case(piece, Claim(sentence, tuple(quotes))))
-        sentence, quotes = ("" if line.startswith("# ") else line), []
-        if line.startswith("# ") and line != "# end":
-            piece = by_title[line[2:]]
-    return cases
+    text = (HERE / "data" / "claims.txt").read_text("utf-8").partition("\n\n")[2]
+    chapters = (chapter.partition("\n") for chapter in re.split(r"^# ", text, flags=re.MULTILINE)[1:])
+    return [case for title, _, claims in chapters for case in cases_of(by_title[title], claims)]
+
+
+def cases_in(folder: str) -> list[Case]:
+    """The hand-written claims of a folder, on the articles beside them. Raises ValueError for a quote that is none."""
+    found = []
+    for file in sorted((HERE / "data" / folder).glob("*.txt")):
+        article, _, claims = file.read_text("utf-8").partition("\n== claims\n")
+        head, _, text = article.partition("\n\n")
+        facts = dict(line.split(": ", 1) for line in head.splitlines())
+        authors, venue = tuple(facts["Authors"].split("; ")), Source(file.stem, facts["Venue"], "")
+        piece = Piece(facts["Title"], file.name, venue, authors=authors, text=text.strip(), origin=TextOrigin.FEED)
+        found += cases_of(piece, claims)
+    return found
+
+
+def cases_of(piece: Piece, text: str) -> Iterator[Case]:
+    """Claims one per line, each followed by its quotes on lines that begin with ``> ``."""
+    for paragraph in re.findall(r"^(?!> )(.+)\n((?:> .+\n?)+)", text, flags=re.MULTILINE):
+        sentence, quotes = paragraph[0], tuple(line[2:] for line in paragraph[1].splitlines())
+        missing = [quote for quote in quotes if plain_text(quote) not in plain_text(piece.text)]
+        if missing:
+            raise ValueError(f"{piece.title}: the text does not hold {missing[0]!r}")
+        yield Case(piece, Claim(sentence, quotes))
 
 
 def corpus_pieces(folder: Path) -> list[tuple[Piece, str]]:
@@ -272,7 +292,7 @@ def corpus_pieces(folder: Path) -> list[tuple[Piece, str]]:
             authors = tuple(facts.get("authors", ()))
             title = str(facts.get("title", file.stem.replace("-", " ")))
             piece = Piece(title, file.name, venue, authors=authors, text=text, origin=TextOrigin.FEED)
-            found.append((piece, str(facts.get("description", ""))))
+            found.append((piece, str(facts.get("description") or "")))
     return found
 
 
@@ -348,7 +368,9 @@ def verdict(rates: dict[str, float], out: Callable[[str], None]) -> bool:
 
 def main() -> int:
     """Measure all, and exit with 1 when a target of the hand-written claims is missed."""
-    rates = measure(written_cases(), "Hand-written claims", print)
+    measure(tuned_cases(), "Claims on the samples, by which the checks were mended", print)
+    measure(cases_in("seen"), "Claims that were blind at first, and were looked at since", print)
+    rates = measure(cases_in("blind"), "Claims of the last set", print)
     folder = os.environ.get("CORPUS_DIR")
     pieces = corpus_pieces(Path(folder)) if folder else []
     if pieces:

@@ -17,4 +17,6 @@ def test_planted_faults_are_found_and_true_claims_are_not_accused() -> None:
     script = [sys.executable, str(ROOT / "scripts" / "bench_writing.py")]
     done = subprocess.run(script, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "204 true claims" in done.stdout and "All targets are met." in done.stdout
+    for count in (204, 210, 211):
+        assert f"{count} true claims about 8 articles" in done.stdout
+    assert "All targets are met." in done.stdout

@@ -32,6 +32,7 @@ COMMANDS = {
     "deliveries": "list and resolve what is in doubt, and trust a restored database",
     "events": "read bounces, complaints and unsubscribe mails; import and list what was reported",
     "issues": "list and show issues, change, approve or reject a draft, stop a sending, correct what is out",
+    "costs": "what the writing cost, by issue and by piece",
     "serve": "serve the public pages",
     "config": "show and check the configuration",
     "version": "print the version",

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from newsletter.cli._console import Console
+from newsletter.cli.costs import in_words
 
 if TYPE_CHECKING:
-    from newsletter.previews import Preview
+    from newsletter.previews import Grounded, Preview
 
 MOST_LEFT_OUT = 8
 
@@ -30,7 +31,7 @@ def tell(console: Console, preview: Preview, page: Path) -> None:
     for number, check in enumerate(preview.checks):
         mark = console.paint("ok", "green") if check.ok else console.paint("NOT OK", "red")
         console.row("Checks" if not number else "", f"{mark} {check.name}: {check.detail}")
-    console.row("Cost", f"{preview.cost_usd:.2f} USD for the summaries")
+    console.row("Cost", in_words(preview.cost))
     console.row("Preview", str(page))
     console.say()
     console.say("Nothing was handed over.")
@@ -43,7 +44,17 @@ def _pieces(console: Console, preview: Preview) -> None:
         console.row("Pieces" if number == 1 else "", f"{number}. {entry.piece.title}{marked}")
         console.row("", f"   {entry.piece.source.name}{authors}, {entry.summary.minutes} min, piece {entry.piece.id}")
         console.row("", f"   {entry.why}")
+        console.row("", f"   {_grounding(preview.grounded[number - 1])}")
     console.say()
+
+
+def _grounding(found: Grounded) -> str:
+    """How far a piece's summary is borne out, in one line."""
+    parts = [f"{found.words_read:,} of {found.words_total:,} words read"]
+    parts += [f"{found.claims} sentences with {found.quotes} quotes"]
+    parts += [f"{len(found.removed)} left out by the checks"] if found.removed else []
+    parts += [f"{len(found.warnings)} to look at"] if found.warnings else []
+    return ", ".join(parts)
 
 
 def _left_out(console: Console, preview: Preview) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -169,22 +170,49 @@ class Workshop:
             raise ConfigError("`writing.writer` is claude and ANTHROPIC_API_KEY is not set; set it, or use excerpts")
         if writing.writer == "excerpts" or not key:
             return Desk(store, excerpts, excerpts, specs)
-        return Desk(store, self._claude(store, key, specs), excerpts, specs, self.config.newsletter.language)
+        return self._desk_with_claude(store, key, specs, excerpts)
 
-    def _claude(self, store: Store, key: str, specs: tuple[SectionSpec, ...]) -> Writer:
-        from newsletter.claude import Claude
+    def _desk_with_claude(self, store: Store, key: str, specs: tuple[SectionSpec, ...], excerpts: Writer) -> Desk:
+        from newsletter.claude import Budget, Claude, Price
+        from newsletter.costs import StoredMeter
         from newsletter.store.answers import StoredAnswers
+        from newsletter.summaries import Desk
+        from newsletter.triage.claude import ClaudeTriage
         from newsletter.writers.claude import ClaudeWriter
 
-        writing = self.config.writing
+        writing, language = self.config.writing, self.config.newsletter.language
+        prices = {p.model: Price(p.input, p.output, p.cache_write, p.cache_read) for p in self.config.prices}
+        self._check_prices(prices)
+        meter = StoredMeter(store)
         claude = Claude(
             api_key=key,
             base_url=self.settings.anthropic_base_url,
             cache=StoredAnswers(store),
+            budget=Budget(writing.max_usd_per_issue or math.inf, prices, writing.max_seconds_per_issue),
+            meter=meter,
             timeout_seconds=writing.timeout_seconds,
         )
-        language = self.config.newsletter.language
-        return ClaudeWriter(claude, specs, model=writing.model, max_tokens=writing.max_tokens, language=language)
+        writer = ClaudeWriter(claude, specs, model=writing.model, max_tokens=writing.max_tokens, language=language)
+        return Desk(
+            store,
+            writer,
+            excerpts,
+            specs,
+            language,
+            appraiser=ClaudeTriage(claude, writing.triage_model) if writing.triage_model else None,
+            meter=meter,
+            at_a_time=writing.concurrency,
+        )
+
+    def _check_prices(self, prices: Mapping[str, object]) -> None:
+        """Raise ConfigError for a model whose price is not known, while there is a ceiling to hold."""
+        writing = self.config.writing
+        for model in filter(None, (writing.model, writing.triage_model)):
+            if writing.max_usd_per_issue and model not in prices:
+                raise ConfigError(
+                    f"there is no price of {model}, and writing.max_usd_per_issue cannot be held without; add "
+                    f'[[prices]] with model = "{model}", or set writing.max_usd_per_issue = 0 for no ceiling'
+                )
 
     def provider(self) -> Provider:
         """Who carries the mail. Raises ConfigError for a provider that there is not, or that cannot carry it yet."""

@@ -55,10 +55,20 @@ def make(workshop: Workshop, store: Store, press: Press, desk: Desk, *, may_fetc
     def wrote(title: str) -> None:
         workshop.console.detail(f"wrote: {title}")
 
-    if not may_fetch:
-        return pipeline.build(press, desk, wrote=wrote)
-    with workshop.intake(store) as reader:
-        return pipeline.fetch_and_build(press, reader, desk, heard=partial(tell_news, workshop.console), wrote=wrote)
+    if may_fetch:
+        with workshop.intake(store) as reader:
+            heard = partial(tell_news, workshop.console)
+            built = pipeline.fetch_and_build(press, reader, desk, heard=heard, wrote=wrote)
+    else:
+        built = pipeline.build(press, desk, wrote=wrote)
+    tell_warnings(workshop.console, built)
+    return built
+
+
+def tell_warnings(console: Console, built: Built) -> None:
+    """Say what did not go as it should."""
+    for warning in built.warnings:
+        console.warn(warning)
 
 
 def tell_news(console: Console, report: SourceReport) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from newsletter.cli._exits import Exit, Stop
 from newsletter.cli._workshop import Workshop
 from newsletter.cli.config import toml_value
-from newsletter.config import DEFAULT_SOURCES, DEFAULT_TOPICS, FILE_NAME, SECRET_NAMES, Config
+from newsletter.config import DEFAULT_PRICES, DEFAULT_SOURCES, DEFAULT_TOPICS, FILE_NAME, SECRET_NAMES, Config
 
 SECRETS_EXAMPLE = "secrets.env.example"
 IGNORED = ("secrets.env", "data/")
@@ -61,7 +61,7 @@ def starting_file() -> str:
     """A configuration with what an owner changes first, and every other key as a comment with its default."""
     config, lines = Config(), [_HEAD]
     for section in Config.model_fields:
-        if section in ("sources", "topics"):
+        if section in ("sources", "topics", "prices"):
             continue
         model = type(getattr(config, section))
         lines.append(f"[{section}]")
@@ -70,7 +70,7 @@ def starting_file() -> str:
             active = (section, key) in _FIRST
             lines.append(f"{'' if active else '# '}{key} = {toml_value(getattr(getattr(config, section), key))}")
         lines.append("")
-    for name, members in (("sources", DEFAULT_SOURCES), ("topics", DEFAULT_TOPICS)):
+    for name, members in (("sources", DEFAULT_SOURCES), ("topics", DEFAULT_TOPICS), ("prices", DEFAULT_PRICES)):
         for member in members:
             lines.append(f"[[{name}]]")
             given = member.model_dump(exclude_defaults=True)

@@ -10,7 +10,7 @@ from newsletter.cli._console import Console
 from newsletter.cli._exits import Exit, Stop
 from newsletter.cli._options import everywhere
 from newsletter.cli._workshop import Workshop
-from newsletter.cli.build import pieces_json, show_draft
+from newsletter.cli.build import pieces_json, show_draft, tell_warnings
 
 if TYPE_CHECKING:
     from newsletter.store import Store
@@ -139,6 +139,9 @@ def _why(console: Console, row: IssueRow) -> None:
                 f"{choice['score']:6.2f}  {choice['title']} (piece {choice['piece']}, {choice['source']}){topics}"
             )
             console.say(f"        {choice['why']}")
+            for line in {choice.get("said", ""): 0, choice.get("note", ""): 1}:
+                if line and line != choice["why"]:
+                    console.say(f"        {line}")
             for part in choice["parts"]:
                 console.say(f"        {part['points']:+6.2f} {part['name']}: {part['why']}")
 
@@ -162,6 +165,7 @@ def _rebuild(arguments: argparse.Namespace, workshop: Workshop, store: Store) ->
         if issues.row_of(session, arguments.issue).state != issues.DRAFT or newest != arguments.issue:
             raise Stop(Exit.USAGE, f"issue {arguments.issue} is not the draft; `newsletter issues list` shows which is")
     built = pipeline.build(workshop.press(store), workshop.desk(store), anew=True)
+    tell_warnings(console, built)
     if built.number is None:
         console.say(f"No issue: {built.reason}. The draft is gone, its pieces are free.")
         console.finish({"issue": None, "reason": built.reason})

@@ -93,7 +93,10 @@ def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, b
 
     def make(slot: Slot) -> Built:
         with workshop.intake(store) as reader:
-            return pipeline.fetch_and_build(press, reader, desk, slot=slot.key, heard=heard, wrote=wrote)
+            built = pipeline.fetch_and_build(press, reader, desk, slot=slot.key, heard=heard, wrote=wrote)
+        for warning in built.warnings:
+            _say(workshop, warning)
+        return built
 
     def send(number: int) -> Mapping[str, int]:
         bell.check()

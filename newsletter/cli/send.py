@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--late", action="store_true", help="send what is later than delivery.window_hours, too")
     parser.add_argument("--test", metavar="ADDRESS", help="send one copy to this address, and nothing to any reader")
     parser.add_argument("--sandbox", action="store_true", help="have SendGrid check each edition, and deliver nothing")
+    parser.add_argument(
+        "--allow-excerpts",
+        action="store_true",
+        help="send a draft of mostly excerpts too, though a model is configured",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where --dry-run writes the preview")
 
 
@@ -122,8 +127,8 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
         if number is None:
             return _no_issue(workshop, reason)
         readers, title, frozen = _audience(press, number)
-        if arguments.yes and not frozen:
-            _refuse_unapproved(press, number)
+        if not frozen:
+            _check_draft(arguments, workshop, press, number)
         late = _late(arguments, workshop, press, number) if frozen else 0
         with_late = arguments.late or (late > 0 and _takes_late(arguments, workshop, number, late))
         readers -= 0 if with_late else late
@@ -234,6 +239,7 @@ def _current(workshop: Workshop, press: Press, desk: Desk, number: int) -> tuple
     from newsletter import issues, pipeline
 
     built = pipeline.build(press, desk)
+    build.tell_warnings(workshop.console, built)
     if built.changed:
         workshop.console.warn(f"What draft {number} was made from has changed; it was made anew:")
         with press.store.read() as session:
@@ -256,13 +262,22 @@ def _audience(press: Press, number: int) -> tuple[int, str, bool]:
         return sum(group.readers for group in groups if given[group.follows].edition), issue.title, False
 
 
-def _refuse_unapproved(press: Press, number: int) -> None:
-    """Where approval is required, only an answer on the terminal or the approval itself lets a draft out."""
-    from newsletter import issues
+def _check_draft(arguments: argparse.Namespace, workshop: Workshop, press: Press, number: int) -> None:
+    """Stop a draft that needs the owner's own word and has it not. `--yes` is no such word: cron says it every day."""
+    from newsletter import issues, pipeline
 
     with press.store.read() as session:
-        if press.config.schedule.approval == "required" and not issues.is_approved(session, number):
-            raise Stop(Exit.GATE, f"issue {number} is not approved; `newsletter issues approve {number}` does that")
+        if issues.is_approved(session, number):
+            return
+        why = pipeline.held_back(workshop.desk(press.store), issues.load(session, number))
+    if arguments.yes and press.config.schedule.approval == "required":
+        raise Stop(Exit.GATE, f"issue {number} is not approved; `newsletter issues approve {number}` does that")
+    if why and not arguments.allow_excerpts:
+        raise Stop(
+            Exit.GATE,
+            f"{why}: draft {number} was not sent; `newsletter issues rebuild {number}` asks again where no "
+            "answer came, `newsletter send --allow-excerpts` sends it as it is",
+        )
 
 
 def _ask(workshop: Workshop, question: str) -> None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from newsletter.grounding import attribution, intruders, prose
 from newsletter.grounding.names import names_in, unfounded_names
 from newsletter.grounding.numbers import numbers_in, unfounded_numbers
-from newsletter.grounding.polarity import contradictions, stem
+from newsletter.grounding.polarity import contradictions, denied_word, stem
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sections import SectionSpec
 from newsletter.sentences import content_words, words
@@ -37,7 +37,7 @@ REPEATED = 0.8
 
 
 class Fault(StrEnum):
-    """What can be wrong with a claim, or (the last three) what the owner should see."""
+    """What can be wrong with a claim, or (the last four) what the owner should see."""
 
     QUOTE = "quote"
     NUMBER = "number"
@@ -52,6 +52,7 @@ class Fault(StrEnum):
     SHAPE = "shape"
     REPEAT = "repeat"
     OPENING = "opening"
+    DENIAL = "denial"
     HEDGE = "hedge"
     LIMITS = "limits"
 
@@ -141,13 +142,55 @@ def settle(summary: Summary, report: Report, specs: Sequence[SectionSpec]) -> Su
     return replace(summary, sections=tuple(settled), notes=notes)
 
 
+OPENING_WORDS = 4
+"""Two paragraphs of an issue that share so many first words read as if a machine had filled in a form."""
+
+
+def openings(summary: Summary) -> Iterator[tuple[str, int, str]]:
+    """The paragraphs of a summary: section, number of the block, and its first four words in small letters."""
+    for section in summary.sections:
+        for number, text in enumerate(section.texts if _is_prose(section) else ()):
+            if len(said := words(text)) >= OPENING_WORDS:
+                yield section.key, number, " ".join(said[:OPENING_WORDS])
+
+
 def shared_openings(summaries: Iterable[Summary]) -> tuple[tuple[str, int], ...]:
-    """First four words of paragraphs that more than one summary of an issue has, and how many have them."""
-    counts: Counter[str] = Counter()
-    for summary in summaries:
-        paragraphs = [text for section in summary.sections for text in section.texts if _is_prose(section)]
-        counts.update({" ".join(words(text)[:4]) for text in paragraphs if len(words(text)) >= 4})
+    """First four words that more than one paragraph of an issue has, and how many have them."""
+    counts = Counter(opening for summary in summaries for _, _, opening in openings(summary))
     return tuple((opening, count) for opening, count in counts.most_common() if count > 1)
+
+
+def reopened(summary: Summary, taken: Collection[str]) -> Summary:
+    """The summary with another opening wherever one of its paragraphs begins with words that are taken.
+
+    Where a paragraph of a section with a heading can begin with another of its sentences, that one comes first;
+    else the first goes, if what is left can be read without it. A paragraph that can do neither stays as it is.
+    """
+    used, sections = set(taken), []
+    for section in summary.sections:
+        blocks = []
+        for block in section.blocks:
+            best = block
+            if _is_prose(section) and _opening(block) in used:
+                ways = _other_beginnings(block, may_turn=bool(section.heading))
+                best = next((way for way in ways if _opening(way) not in used), block)
+            used |= {_opening(best)} if _is_prose(section) else set()
+            blocks.append(best)
+        sections.append(replace(section, blocks=tuple(blocks)))
+    return replace(summary, sections=tuple(sections))
+
+
+def _opening(block: Sequence[Claim]) -> str:
+    return " ".join(words(" ".join(claim.sentence for claim in block))[:OPENING_WORDS])
+
+
+def _other_beginnings(block: Sequence[Claim], *, may_turn: bool) -> Iterator[tuple[Claim, ...]]:
+    """The paragraph with another sentence first, and the paragraph without its first sentence."""
+    stand_alone = not any(hangs_on_another(claim.sentence) for claim in block)
+    if may_turn and stand_alone:
+        yield from ((claim, *block[:place], *block[place + 1 :]) for place, claim in enumerate(block) if place)
+    if len(block) > 2 and not hangs_on_another(block[1].sentence):
+        yield tuple(block[1:])
 
 
 def _is_prose(section: Section) -> bool:
@@ -270,6 +313,8 @@ def _warnings(place: _Place, source: Source) -> Iterator[Finding]:
     if opening and place.place == 0 and _is_prose(place.section) and place.section.heading:
         yield place.finding(Fault.OPENING, f"begins with the stock phrase “{opening}”")
     spans = [span for quote in place.claim.quotes for span in source.find(quote)]
+    if word := denied_word(sentence, spans, source):
+        yield place.finding(Fault.DENIAL, f"says “{word}”, which the passage denies")
     hedge = prose.hedge_in(" ".join(source.sentences_around(span, 0) for span in spans))
     if hedge and not prose.hedge_in(sentence) and not prose.is_limiting(sentence):
         yield place.finding(Fault.HEDGE, f"the piece says “{hedge}” here, and the claim does not hedge")
@@ -312,6 +357,8 @@ def _what_is_left(block: Sequence[Claim], failed: Sequence[bool]) -> tuple[Claim
 
 def _shortages(sections: Iterable[Section], specs: Iterable[SectionSpec]) -> Iterator[str]:
     """Notes on sections with less in them than is published when all goes well."""
-    for section, spec in zip(sections, specs, strict=True):
+    by_key = {spec.key: spec for spec in specs}
+    for section in sections:
+        spec = by_key[section.key]
         if section.shape == SectionShape.LIST and len(section.blocks) < spec.published:
             yield f"{section.key}: {len(section.blocks)} items of {spec.published}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from newsletter.grounding.numbers import is_figures
+from newsletter.grounding.numbers import is_figures, numbers_in
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sentences import STOP_WORDS
 
@@ -16,6 +16,9 @@ ACRONYM_PARAGRAPHS = 3
 
 _TOKEN = re.compile(r"[A-Za-z\u00c0-\u024f0-9][\w\u00c0-\u024f]*(?:[-'.+&/][\w\u00c0-\u024f]+)*\+*")
 _SEAM = re.compile(r"[-'./+&]")
+_SUBJECT = re.compile(r"(?: [a-z]+ly)? (?:is|was|has|had|[a-z]{2,}(?:[^su]s|ed))\b")
+"""What follows a subject in the singular: a verb."""
+LEAST_NAME = 4
 _POSSESSIVE = re.compile(r"'s?$")
 _ACRONYM = re.compile(r"[A-Z][A-Za-z]{0,4}[A-Z]s?")
 _SENTENCE_START = re.compile(r"[:.!?][\"')]* [\"'(]*$|\"$")
@@ -27,25 +30,68 @@ def unfounded_names(sentence: str, spans: Sequence[Span], source: Source) -> Ite
     """The names of a claim that stand neither around its quotes (at ``spans``) nor among the facts on the
     piece.
 
-    An acronym may stand further away, or be the initials of words around the quotes. A name with figures
-    must stand in the quoted sentences themselves where those have another such name, which the claim has
-    not.
+    An acronym may stand further away, or be the initials of words around the quotes. Where the quoted
+    sentences have a name that the claim has not, another name in its place must stand in them or right
+    beside them: then "around" is too far, and a co-author is not the author.
     """
     said = list(names_in(sentence, source))
-    if not said:
-        return
     passage = " ".join((source.facts, *(source.paragraphs_around(span, PARAGRAPHS_AROUND) for span in spans)))
     further = forms_of(" ".join(source.paragraphs_around(span, ACRONYM_PARAGRAPHS) for span in spans))
-    quoted = f"{source.facts} {' '.join(source.sentences_around(span, 0) for span in spans)}"
-    has_another = any(not _stands_in(name, forms_of(sentence)) for name in names_in(quoted, source) if _is_code(name))
+    quoted = " ".join(source.sentences_around(span, 0) for span in spans)
+    left_out = [name for name in names_in(quoted, source) if not _stands_in(name, forms_of(sentence))]
     words, initials = forms_of(passage), _initials(passage)
     for name in said:
         is_near = _stands_in(name, words) or (
             bool(_ACRONYM.fullmatch(name)) and (_is_short_for(name, initials) or _stands_in(name, further))
         )
-        is_another = has_another and _is_code(name) and not _stands_in(name, forms_of(quoted))
-        if not is_near or is_another:
+        if not is_near or _replaces(name, left_out, spans, source):
             yield name
+    yield from _stranger_in_front(sentence, said, left_out, spans, source)
+
+
+def _replaces(name: str, left_out: Sequence[str], spans: Sequence[Span], source: Source) -> bool:
+    """Whether a name of a claim stands in the place of one of its own kind that the quoted sentences have."""
+    beside = " ".join(source.sentences_around(span, 0 if _is_code(name) else 1, after=0) for span in spans)
+    if _stands_in(name, forms_of(beside)):
+        return False
+    authors = forms_of(" ".join(source.piece.authors))
+    if _stands_in(name, authors):
+        return any(_stands_in(other, authors) for other in left_out)
+    if _stands_in(name, forms_of(source.facts)):
+        return False
+    return any(_kind(other) == _kind(name) for other in left_out)
+
+
+def _kind(name: str) -> str:
+    """Codes replace codes, acronyms acronyms, and other names each other."""
+    return "code" if _is_code(name) else "acronym" if _ACRONYM.fullmatch(name) else "name"
+
+
+def _stranger_in_front(
+    sentence: str, said: Sequence[str], left_out: Sequence[str], spans: Sequence[Span], source: Source
+) -> Iterator[str]:
+    """The first word of a claim, when it stands where a name stood: its capital alone says nothing.
+
+    Either it is joined to a name ("Olah and Carter") and no author; or it is the subject, the claim lacks a
+    name that is quoted, and the word is not around, or only as a name further away.
+    """
+    plain = plain_text(sentence)
+    first = _TOKEN.match(plain)
+    word = _POSSESSIVE.sub("", first.group()) if first else ""
+    if (
+        len(word) < LEAST_NAME
+        or not word[0].isupper()
+        or word in said
+        or word.casefold() in STOP_WORDS
+        or any(numbers_in(word))
+    ):
+        return
+    around = forms_of(" ".join((source.facts, *(source.paragraphs_around(span, 1) for span in spans))))
+    if any(form[:5] == word.casefold()[:5] for form in around):
+        return
+    is_joined = bool(said) and bool(re.match(rf"(?: and|,) {re.escape(said[0])}\b", plain[len(word) :]))
+    if is_joined or (left_out and _SUBJECT.match(plain[len(word) :])):
+        yield word
 
 
 def _is_code(name: str) -> bool:

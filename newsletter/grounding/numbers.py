@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,9 @@ from dataclasses import dataclass
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sentences import content_words
 from newsletter.values import count_words
+
+RATIO_TOLERANCE = 0.02
+"""How far a ratio in words may be from that of two numbers of the passage."""
 
 SHORT_PARAGRAPH_WORDS = 40
 """A paragraph below this, such as an item of a list, is read together with its neighbours."""
@@ -31,6 +36,8 @@ class Number:
     decimals: int = 0
     is_about: bool = False
     is_recalled: bool = False
+    is_ratio: bool = False
+    borrowed: float = 1.0
     things: frozenset[str] = frozenset()
 
 
@@ -38,6 +45,7 @@ _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "tri
 _LETTER_SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "B": 1e9, "b": 1e9, "bn": 1e9, "T": 1e12}
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _SMALL_NAMES = f"zero one two three four five six seven eight nine {_TEENS}".split()
+_ORDINAL_NAMES = "first second third fourth fifth sixth seventh eighth ninth".split()  # noqa: SIM905
 _SMALL = {name: float(value) for value, name in enumerate(_SMALL_NAMES)}
 _TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905 - easier to read
 _TENS = {name: 10.0 * tens for tens, name in enumerate(_TENS_NAMES, 2)}
@@ -49,8 +57,23 @@ _UNITS = {
     **dict.fromkeys(("min", "minute"), "minutes"),
     **dict.fromkeys(("h", "hour"), "hours"),
     **{name: f"{name}s" for name in ("day", "week", "month", "year", "token", "epoch", "step", "layer")},
+    **dict.fromkeys(("century", "centurie"), "centuries"),
+    "decade": "decades",
     **{name: name for name in ("kb", "mb", "gb", "tb")},
 }
+_TIMES = {
+    "milliseconds": 0.001,
+    "seconds": 1.0,
+    "minutes": 60.0,
+    "hours": 3600.0,
+    "days": 86_400.0,
+    "weeks": 604_800.0,
+    "months": 365.25 / 12 * 86_400,
+    "years": 365.25 * 86_400,
+    "decades": 3652.5 * 86_400,
+    "centuries": 36_525.0 * 86_400,
+}
+"""Units of time in seconds: a quarter of an hour is 15 minutes, a decade ten years."""
 _SCALE = r"(?P<scale>hundred|thousand|million|billion|trillion)\b"
 _PERCENT = r"(?P<percent>\s?%|[ -]percent\b|\sper\s?cent\b|[ -]percentage[ -]points?\b|\s?pp\b)?"
 _FIGURES = re.compile(
@@ -62,16 +85,18 @@ _FIGURES = re.compile(
     r"(?:x\b|\u00d7|st\b|nd\b|rd\b|th\b|s\b)?(?![A-Za-z])"
 )
 _WORDED = re.compile(
-    rf"\b(?P<tens>{'|'.join(_TENS)})(?:[ -](?P<ones>{'|'.join(_SMALL_NAMES[1:10])})\b)?|"
+    rf"\b(?P<tens>{'|'.join(_TENS)})(?:[ -](?P<ones>{'|'.join((*_SMALL_NAMES[1:10], *_ORDINAL_NAMES))})\b)?|"
     rf"\b(?P<small>{'|'.join(_SMALL)})\b(?:[ -](?P<part>half|halves|thirds?|quarters?|fourths?|fifths?|"
     rf"tenths?)\b)?|"
     r"\b(?P<scaled>half a|a single|single|a|an)(?= (?:hundred|thousand|million|billion|trillion)\b)|"
     r"\b(?P<half>half|halves|halv(?:ed|ing))\b|\ban? (?P<fraction>third|quarter|fourth|fifth|tenth)\b|"
-    r"\b(?P<dozen>dozen)\b|"
+    r"\b(?P<dozen>dozen)\b|\ban? (?P<period>decade|century)\b|"
     r"\b(?P<fold>twice|doubl(?:e|es|ed|ing)|tripl(?:e|es|ed|ing)|thrice|quadrupl(?:e|es|ed|ing)|"
     r"(?:two|three|five|ten)fold)\b",
     re.IGNORECASE,
 )
+_ORDINALS = {name: float(value) for value, name in enumerate(_ORDINAL_NAMES, 1)}
+_BORROWS = re.compile(rf" (?:to|and|or) [$\u20ac\u00a3]?\d[\d,.]*[ -]?{_SCALE}")
 _AFTER_WORDS = re.compile(rf"(?:[ -]{_SCALE})?{_PERCENT}", re.IGNORECASE)
 _ABOUT = re.compile(
     r"(?:about|around|roughly|approximately|nearly|almost|over|under|some|(?:more|less|fewer) than|"
@@ -118,15 +143,25 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
     there = list(numbers_in(f"{quoted} . {source.facts}", every_one=True))
     around = " ".join(_beside(span, source) for span in spans)
     nearby = list(numbers_in(around, every_one=True))
-    counts = _counts(around, " ".join(source.paragraphs_around(span, 1) for span in spans))
+    section = " ".join(source.paragraphs_around(span, 1) for span in spans)
+    counts, spoken_of = _counts(around, section), {number.value for number in numbers_in(section)}
     for number in said:
         is_count = number.written.lower() in _SMALL
         is_there = any(_same(number, other) for other in there)
         alike = [other for other in nearby if _same(number, other)]
         is_near = bool(alike) if is_count else any(number.things & other.things for other in alike)
         is_near = is_near or (is_count and (number.is_recalled or number.value in counts))
+        is_near = is_near or (number.is_recalled and number.value in spoken_of)
+        is_there = is_there or (number.is_ratio and _is_ratio_of(number.value, there))
         if not is_there and (not is_near or _counted_otherwise(number, there)):
             yield number.written.strip()
+
+
+def _is_ratio_of(value: float, numbers: Iterable[Number]) -> bool:
+    """Whether two of the numbers are to each other as 1 to this value: 150 of 600 is a quarter."""
+    values = sorted({number.value for number in numbers if number.value > 0})
+    pairs = itertools.permutations(values, 2)
+    return any(abs(mine / other - value) <= RATIO_TOLERANCE * value for mine, other in pairs)
 
 
 def _counted_otherwise(said: Number, there: Iterable[Number]) -> bool:
@@ -143,6 +178,7 @@ def _from_figures(match: re.Match[str], text: str) -> Number:
         value = float(min(value, 1e6) ** int(match["power"]))
     if match["below"] and float(match["below"]):
         value /= float(match["below"])
+    scale, borrowed = match["letter"] or match["scale"], _BORROWS.match(text, match.end())
     return Number(
         value * _LETTER_SCALES.get(match["letter"] or "", 1) * _SCALES.get(match["scale"] or "", 1),
         match.group(),
@@ -150,6 +186,8 @@ def _from_figures(match: re.Match[str], text: str) -> Number:
         unit=_unit_at(text, match.end()),
         decimals=len(digits.partition(".")[2]),
         is_about=_follows(_ABOUT, text, match.start()),
+        is_recalled=_follows(_RECALLS, text, match.start()),
+        borrowed=_SCALES[borrowed["scale"]] if borrowed and not scale else 1.0,
         things=_things_at(text, match.end()),
     )
 
@@ -162,8 +200,9 @@ def _from_words(match: re.Match[str], text: str) -> Number:
         _value_of(match) * _SCALES.get(scale.lower(), 1),
         text[match.start() : end],
         is_percent=bool(percent),
-        unit=_unit_at(text, end),
+        unit=_UNITS[match["period"].lower()] if match["period"] else _unit_at(text, end),
         is_about=_follows(_ABOUT, text, match.start()),
+        is_ratio=bool(match["half"] or match["fraction"] or match["fold"]),
         is_recalled=bool(match["small"]) and _follows(_RECALLS, text, match.start()),
         things=_things_at(text, end),
     )
@@ -172,19 +211,19 @@ def _from_words(match: re.Match[str], text: str) -> Number:
 def _value_of(match: re.Match[str]) -> float:
     word = match.group().lower()
     if match["tens"]:
-        return _TENS[match["tens"].lower()] + _SMALL.get((match["ones"] or "zero").lower(), 0)
+        return _TENS[match["tens"].lower()] + {**_SMALL, **_ORDINALS}[(match["ones"] or "zero").lower()]
     if match["small"]:
         return _SMALL[match["small"].lower()] / _PARTS.get((match["part"] or "")[:3].lower(), 1)
     if match["fraction"]:
         return 1 / _PARTS[match["fraction"][:3].lower()]
-    if match["half"] or match["scaled"]:
+    if match["half"] or match["scaled"] or match["period"]:
         return 0.5 if word.startswith("hal") else 1.0
     return 12.0 if match["dozen"] else float(_FOLDS[word[:3]])
 
 
 def _unit_at(text: str, end: int) -> str:
     """The unit that follows a number, when it is a known one."""
-    word = re.match(r"[ -]?([A-Za-z]+)", text[end : end + 24])
+    word = re.match(r"(?:(?: of)? an?)?[ -]?([A-Za-z]+)", text[end : end + 24])
     name = word.group(1).lower() if word else ""
     return _UNITS.get(name) or _UNITS.get(name.removesuffix("s"), "")
 
@@ -222,7 +261,8 @@ def _counts(passage: str, section: str) -> set[float]:
 def _same(said: Number, there: Number) -> bool:
     """Whether two numbers are the same: 85 % is 0.85, half is 50 %, and what is said to be rounded may be."""
     if said.unit and there.unit and said.unit != there.unit:
-        return False
+        times = [number.value * _TIMES.get(number.unit, math.nan) for number in (said, there)]
+        return abs(times[0] - times[1]) <= 1e-6 * times[1]
     pairs = ((mine, value) for mine in _readings(said) for value in _readings(there))
     if any(abs(mine - value) <= 1e-9 * max(1.0, abs(value)) for mine, value in pairs):
         return True
@@ -231,5 +271,6 @@ def _same(said: Number, there: Number) -> bool:
 
 
 def _readings(number: Number) -> tuple[float, ...]:
-    """The values that a number may stand for: a percentage is a share of one, too."""
-    return (number.value, number.value / 100) if number.is_percent else (number.value,)
+    """The values that a number may stand for: a percentage is a share of one, too, and a scale may be lent."""
+    lent = (number.value * number.borrowed,) if number.borrowed != 1 else ()
+    return (number.value, number.value / 100) if number.is_percent else (number.value, *lent)

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sentences import content_words, split
 
-_NOT = re.compile(
-    r"\b(?:not|never|no|nor|neither|none|nothing|cannot|without)\b|n't\b|\bfail(?:s|ed)? to\b", re.IGNORECASE
-)
+_NOT = re.compile(r"\b(?:not|never|no|nor|neither|none|nothing|cannot)\b|n't\b|\bfail(?:s|ed)? to\b", re.IGNORECASE)
 _NO_DENIAL = re.compile(
+    r"\b(?:next to|almost) (?:nothing|no|none)\b|\bnothing (?:but|less|more)\b|"
     r"(?:\bnot|n't) (?:only|just|merely|simply|solely|necessarily)\b|\bwhether or not\b|\bif not\b|"
     r"\bor not\b|"
     r"\bno (?:less|more|fewer|better|worse|doubt|longer|matter)\b|\bno\. ?\d",
@@ -21,7 +20,7 @@ _NO_DENIAL = re.compile(
 )
 _WAYS_TO_DENY = re.compile(
     r"\b(?:not|never|nor?|neither|none|nothing|nobody|nowhere|cannot|without|fail\w*|lack\w*|absen\w+|"
-    r"avoid\w*|"
+    r"avoid\w*|either|"
     r"prevent\w*|un\w{4,}|in(?:ab|ad|ca|co|ef|ex|su|se|va)\w+|im(?:po|pr)\w+|dis\w{4,}|non\w*|mis\w{4,}|free|"
     r"rather|instead|only|barely|hardly|rarely|seldom|scarcely|little|few|fewer|less|least|lower|worse|"
     r"drop\w*|"
@@ -69,6 +68,9 @@ _DENIES_NEXT = re.compile(r"\b(?:not|never|no)\b|n't\b", re.IGNORECASE)
 SHARED = 0.6
 """Share of a claim's words that the passage must have before a denial that the claim leaves out counts."""
 
+NEARLY_ALL = 0.9
+"""Share from which on a denial that the passage has and the claim has not is taken for a finding turned round."""
+
 
 def contradictions(sentence: str, spans: Iterable[Span], source: Source) -> Iterator[str]:
     """What a claim and its passage disagree on, in words: a denial that one of them has, a direction turned
@@ -82,10 +84,20 @@ def contradictions(sentence: str, spans: Iterable[Span], source: Source) -> Iter
         yield f"says “{denial.group()}”, and the passage denies nothing"
     elif word := _denied_here_only(plain, passage):
         yield f"denies “{word}”, and the passage does not"
-    if word := _denied_here_only(passage, plain):
-        yield f"says “{word}”, which the passage denies"
+    if word := _denied_here_only(passage, plain, NEARLY_ALL):
+        yield f"says “{word}”, which the passage denies in nearly the same words"
     for direction in _turned(plain, passage):
         yield f"says “{direction}”, and the passage says the opposite"
+
+
+def denied_word(sentence: str, spans: Iterable[Span], source: Source) -> str:
+    """A word that the passage denies and a claim says without any denial; or nothing.
+
+    For people to look at: a claim can also deny in words of its own ("outside" for "not in"), and true claims were
+    accused by this more often than false ones.
+    """
+    passage = " ".join(source.sentences_around(span, 0) for span in spans)
+    return _denied_here_only(passage, plain_text(sentence))
 
 
 def stem(word: str) -> str:
@@ -93,13 +105,13 @@ def stem(word: str) -> str:
     return word[:5]
 
 
-def _denied_here_only(here: str, there: str) -> str:
+def _denied_here_only(here: str, there: str, shared: float = SHARED) -> str:
     """A word that one text denies directly and the other says in a sentence without any denial; or nothing.
 
     Both must speak of much the same, or the word may be about something else.
     """
     mine, theirs = _stems(here), _stems(there)
-    if len(mine & theirs) < SHARED * min(len(mine), len(theirs)):
+    if len(mine & theirs) < shared * min(len(mine), len(theirs)):
         return ""
     affirmed = {one for sentence in split(there) if not _DENIES.search(sentence) for one in _stems(sentence)}
     said_otherwise = {one for sentence in split(there) if _DENIES.search(sentence) for one in _stems(sentence)}

@@ -59,7 +59,7 @@ def is_foreign(sentence: str, language: str) -> bool:
         return False
     said = words(sentence)
     is_other_script = sum(char > "\u024f" for char in letters) * 2 > len(letters)
-    return is_other_script or (len(said) >= 8 and not _ENGLISH.intersection(said))
+    return is_other_script or (len(said) >= 10 and not _ENGLISH.intersection(said))
 
 
 def stock_opening(sentence: str) -> str:

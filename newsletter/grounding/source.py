@@ -125,14 +125,18 @@ class Source:
             number += step
         return number
 
-    def sentences_around(self, span: Span, more: int) -> str:
-        """The sentences that a span touches, and so many more on each side within its paragraphs."""
+    def sentences_around(self, span: Span, more: int, after: int | None = None) -> str:
+        """The sentences that a span touches, and so many more on each side within its paragraphs.
+
+        ``after``: so many on the far side instead.
+        """
+        behind = more if after is None else after
         found: list[str] = []
         for number in self._touched(span):
             parts = self._sentences(number)
             touched = [i for i, part in enumerate(parts) if part.start < span.end and part.end > span.start]
             if touched:
-                first, last = max(0, touched[0] - more), min(len(parts) - 1, touched[-1] + more)
+                first, last = max(0, touched[0] - more), min(len(parts) - 1, touched[-1] + behind)
                 found.append(self.text[parts[first].start : parts[last].end])
         return " ".join(found)
 

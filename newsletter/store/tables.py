@@ -97,6 +97,30 @@ class AnswerRow(SQLModel, table=True):
     body: dict[str, Any] = Field(sa_type=JSON)
 
 
+class CallRow(SQLModel, table=True):
+    """A question that the model was asked. ``issue_id`` is empty until a draft is made of what it was for.
+
+    ``outcome`` is empty for an answer, else the kind of the failure. ``cost_usd`` is empty when no price is known.
+    """
+
+    __tablename__ = "call"
+
+    id: int | None = Field(default=None, primary_key=True)
+    issue_id: int | None = Field(default=None, foreign_key="issue.id", index=True)
+    piece_id: int | None = Field(default=None, foreign_key="piece.id")
+    at: dt.datetime = Field(sa_type=UtcDateTime)
+    purpose: str
+    model: str
+    outcome: str = ""
+    cached: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+
 class IssueRow(SQLModel, table=True):
     """An issue: a draft until its audience is frozen.
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from newsletter.claude import Claude, ClaudeError
@@ -155,7 +156,9 @@ class ClaudeWriter:
             raise WritingError("there is no text to write from")
         material, cost_of_notes = self._material(piece)
         prompt = f"{_about(piece)}\n{material}\nWrite the sections.\n{note}"
-        sections, cost = self._ask(prompt, _schema(self._specs), lambda data: _read_sections(data, self._specs))
+        purpose = "repair" if note else "write"
+        read = partial(_read_sections, specs=self._specs)
+        sections, cost = self._ask(prompt, _schema(self._specs), read, purpose, piece)
         return Summary(
             kind=SummaryKind.DIGEST,
             sections=sections,
@@ -178,12 +181,14 @@ class ClaudeWriter:
         for number, part in enumerate(parts, 1):
             task = _NOTES_TASK.format(number=number, count=len(parts))
             prompt = f"{_about(piece)}\n{_between(f'article-{digest}', part)}\n{task}"
-            claims, spent = self._ask(prompt, _NOTES_SCHEMA, _read_notes)
+            claims, spent = self._ask(prompt, _NOTES_SCHEMA, _read_notes, "notes", piece)
             cost += spent
             notes += [json.dumps({"part": number, **_as_data(claim)}, ensure_ascii=False) for claim in claims]
         return f"{_between(f'notes-{digest}', chr(10).join(notes))}\n{_FROM_NOTES}", cost
 
-    def _ask(self, prompt: str, schema: dict[str, Any], read: Callable[[dict[str, Any]], _T]) -> tuple[_T, float]:
+    def _ask(
+        self, prompt: str, schema: dict[str, Any], read: Callable[[dict[str, Any]], _T], purpose: str, piece: Piece
+    ) -> tuple[_T, float]:
         """Ask, and once more when the answer has not the shape that was asked for."""
         cost, why = 0.0, ""
         for question in (prompt, prompt + _AGAIN):
@@ -194,6 +199,8 @@ class ClaudeWriter:
                     schema=schema,
                     model=self._model,
                     max_tokens=self._max_tokens,
+                    purpose=purpose,
+                    piece=piece.id,
                 )
                 cost += answer.cost_usd or 0.0
                 return read(answer.data), cost

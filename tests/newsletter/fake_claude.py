@@ -15,7 +15,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -46,6 +47,11 @@ class Request:
     def prompt(self) -> str:
         """What was asked."""
         return str(self.body["messages"][0]["content"])
+
+    @property
+    def is_triage(self) -> bool:
+        """Whether candidates are to be appraised, and no piece to be written up."""
+        return "appraisals" in self.body["output_config"]["format"]["schema"]["properties"]
 
 
 @dataclass
@@ -95,6 +101,11 @@ class FakeClaude:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    @property
+    def written(self) -> list[Request]:
+        """The requests of the writer, without those of triage."""
+        return [request for request in self.requests if not request.is_triage]
 
     @property
     def base_url(self) -> str:
@@ -248,9 +259,33 @@ def breaks_off(handler: Handler, body: dict[str, Any]) -> None:
 
 def good(handler: Handler, body: dict[str, Any]) -> None:
     """Answer as asked, with the article's own sentences as claims and as their quotes."""
-    schema = body["output_config"]["format"]["schema"]
-    data = fill(schema, claims_of(body["messages"][0]["content"]))
-    send(handler, 200, message(json.dumps(data)))
+    send(handler, 200, message(json.dumps(good_data(body))))
+
+
+def good_data(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a good answer to this request holds: appraisals of the candidates, or claims."""
+    schema, prompt = body["output_config"]["format"]["schema"], body["messages"][0]["content"]
+    if "appraisals" in schema["properties"]:
+        return {"appraisals": [appraisal(number) for number in candidates_in(prompt)]}
+    data: dict[str, Any] = fill(schema, claims_of(prompt), suggestions_for(prompt))
+    return data
+
+
+def lavish(handler: Handler, body: dict[str, Any]) -> None:
+    """Answer as asked, at great length: 7,000 tokens."""
+    usage = {"input_tokens": 1000, "output_tokens": 7000}
+    send(handler, 200, message(json.dumps(good_data(body)), usage=usage))
+
+
+def candidates_in(prompt: str) -> list[int]:
+    """The numbers of the candidates that a prompt of triage's asks about."""
+    return [int(number) for number in re.findall(r"^<candidate-[0-9a-f]+ number=(\d+)>$", prompt, re.MULTILINE)]
+
+
+def appraisal(piece: int, **changes: Any) -> dict[str, Any]:
+    """A candidate found worth reading."""
+    scores = {"worth": 8, "novelty": 7, "depth": 6, "evidence": 7}
+    return {"piece": piece, **scores, "topics": [], "why": f"Candidate {piece} measures what it says.", **changes}
 
 
 def article_of(prompt: str) -> str:
@@ -273,26 +308,31 @@ def claims_of(prompt: str) -> Iterator[dict[str, Any]]:
     return itertools.cycle({"sentence": text, "quotes": [text]} for text in said)
 
 
-SUGGESTIONS = (
-    "Log a week of your own prompts and label them by hand.",
-    "Let two models answer each prompt, and count where they agree.",
-    "Then change one thing at a time and see which labels move.",
-)
+def suggestions_for(prompt: str) -> tuple[str, ...]:
+    """What could be built, said otherwise for each article."""
+    number = zlib.crc32(article_of(prompt).encode()) % 10_000
+    return (
+        f"Log {number} prompts of your own and label them by hand.",
+        f"Let two models answer {number} of them, and count where they agree.",
+        "Then change one thing at a time and see which labels move.",
+    )
 
 
-def fill(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]]) -> Any:
-    """Data of this schema: lists of five claims, paragraphs of three, and a suggestion where no quotes are
+def fill(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]], suggestions: Sequence[str] = ("Try it.",)) -> Any:
+    """Data of this schema: lists of five claims, paragraphs of three, and suggestions where no quotes are
     asked.
     """
     if schema["type"] == "array":
         is_prose = schema["items"]["type"] == "array"
         if is_prose:
-            return [_claims(schema["items"]["items"], claims, 3)]
-        return _claims(schema["items"], claims, 5)
-    return {name: fill(inner, claims) for name, inner in schema["properties"].items()}
+            return [_claims(schema["items"]["items"], claims, 3, suggestions)]
+        return _claims(schema["items"], claims, 5, suggestions)
+    return {name: fill(inner, claims, suggestions) for name, inner in schema["properties"].items()}
 
 
-def _claims(schema: Mapping[str, Any], claims: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def _claims(
+    schema: Mapping[str, Any], claims: Iterator[dict[str, Any]], count: int, suggestions: Sequence[str]
+) -> list[dict[str, Any]]:
     if "quotes" not in schema["properties"]:
-        return [{"sentence": sentence} for sentence in SUGGESTIONS]
+        return [{"sentence": sentence} for sentence in suggestions]
     return list(itertools.islice(claims, count))

@@ -50,7 +50,7 @@ class Publisher:
         self, number: int, *, words: int = 600, days_ago: float = 1, title: str = "", now: dt.datetime = DAY
     ) -> str:
         """One RSS item with a text of so many words."""
-        body = "".join(f"<p>{html.escape(p)}</p>" for p in _article(words, number).split("\n\n"))
+        body = "".join(f"<p>{html.escape(p)}</p>" for p in article(words, number).split("\n\n"))
         date = format_datetime(now - dt.timedelta(days=days_ago))
         return (
             f"<item><title>{html.escape(title or f'Finding {number}: what the probe of model {number} saw')}</title>"
@@ -72,7 +72,7 @@ _TEMPLATES = (
 )
 
 
-def _article(words: int, seed: int) -> str:
+def article(words: int, seed: int) -> str:
     """Readable sentences of several kinds, different for each seed."""
     made = [
         _TEMPLATES[n % len(_TEMPLATES)].format(

@@ -319,7 +319,7 @@ def test_a_question_that_could_pass_the_ceiling_is_not_asked() -> None:
 def test_a_model_without_a_price_is_not_asked() -> None:
     with FakeClaude() as service:
         failed = failure(service, budget=Budget(1.0, {}))
-    assert failed.kind == "over_budget" and "writing.prices" in str(failed)
+    assert failed.kind == "over_budget" and "[[prices]]" in str(failed)
     assert service.requests == []
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from newsletter import sections
 from newsletter.claude import Claude
-from newsletter.grounding import Fault, Report, check, settle, shared_openings
+from newsletter.grounding import Fault, Report, check, reopened, settle, shared_openings
 from newsletter.grounding.numbers import numbers_in
 from newsletter.grounding.source import Source as Searchable
 from newsletter.grounding.source import plain_text
@@ -490,11 +490,72 @@ def test_what_settles_passes_the_check_again() -> None:
     assert kept is not None and check(kept, PIECE, (PROSE, LIST)).ok
 
 
-def test_openings_that_summaries_share_are_counted_once_each() -> None:
+def test_openings_that_paragraphs_of_an_issue_share_are_counted() -> None:
     def opened(*texts: str) -> Summary:
         blocks = tuple((Claim(text),) for text in texts)
         return Summary(SummaryKind.DIGEST, (Section("why", "Why", SectionShape.PROSE, blocks),), "claude")
 
     first = opened("Teams that ship agents, now.", "Teams that ship agents!")
     shared = shared_openings([first, opened("Teams that ship agents too."), opened("No.")])
-    assert shared == (("teams that ship agents", 2),)
+    assert shared == (("teams that ship agents", 3),)
+
+
+def test_a_suggestion_that_fails_goes_and_the_rest_stands() -> None:
+    ours = Section("build", "Build", SectionShape.PROSE, ((Claim("See evil.example for the code."),),), True)
+    opening = Section("summary", "", SectionShape.PROSE, (GOOD[:3],))
+    points = Section("takeaways", "", SectionShape.LIST, tuple((claim,) for claim in GOOD[3:]))
+    whole, specs = Summary(SummaryKind.DIGEST, (opening, ours, points), "claude"), (PROSE, OURS, LIST)
+    specs = (PROSE, dataclasses.replace(OURS, key="build"), LIST)
+    kept = settle(whole, check(whole, PIECE, specs), specs)
+    assert kept is not None and [section.key for section in kept.sections] == ["summary", "takeaways"]
+
+
+def _opening(*sentences: str, heading: str = "Why it matters") -> Summary:
+    block = tuple(Claim(sentence) for sentence in sentences)
+    return Summary(SummaryKind.DIGEST, (Section("why", heading, SectionShape.PROSE, (block,)),), "claude")
+
+
+TAKEN = {"small probes can be"}
+FIRST, NEXT = "Small probes can be read wrong.", "Large ones are read by hand."
+
+
+@pytest.mark.parametrize(
+    ("summary", "left"),
+    [
+        (_opening(FIRST, NEXT), [NEXT, FIRST]),
+        (_opening(FIRST, NEXT, "Nobody knows why.", heading=""), [NEXT, "Nobody knows why."]),
+        (_opening(FIRST, NEXT, heading=""), [FIRST, NEXT]),
+        (_opening(FIRST, "They are read by hand."), [FIRST, "They are read by hand."]),
+        (_opening(NEXT, FIRST), [NEXT, FIRST]),
+    ],
+)
+def test_a_paragraph_begins_otherwise_where_it_can_still_be_read(summary: Summary, left: list[str]) -> None:
+    assert sentences_of(reopened(summary, TAKEN)) == left
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote", "found"),
+    [
+        ("Hesse trained the probe.", "Lindt trained the probe on all layers", {Fault.NAME}),
+        ("Lindt trained the probe.", "Lindt trained the probe on all layers", set()),
+        ("Merlin passed the test.", "Corvid passed the test twice in a row", {Fault.NAME}),
+        ("It took 15 minutes.", "It took a quarter of an hour to warm up", set()),
+        ("It took 25 minutes.", "It took a quarter of an hour to warm up", {Fault.NUMBER}),
+        ("A quarter of the tasks were open.", "Of 600 tasks that we had, 150 were open", set()),
+        ("Half of the tasks were open.", "Of 600 tasks that we had, 150 were open", {Fault.NUMBER}),
+    ],
+)
+def test_names_in_anothers_place_fail_and_times_and_ratios_in_other_words_hold(
+    sentence: str, quote: str, found: set[Fault]
+) -> None:
+    text = (
+        "Some years ago, Lindt trained the probe on all layers. Nobody helped.\n\n"
+        "In the end Corvid passed the test twice in a row.\n\n"
+        "The machine was slow at first. It took a quarter of an hour to warm up.\n\n"
+        "There was a large choice. Of 600 tasks that we had, 150 were open.\n\n"
+        "In another room, Hesse and Merlin waited."
+    )
+    piece = dataclasses.replace(PIECE, text=text, authors=("Ada Lindt", "Bo Hesse"))
+    claim = Section("takeaways", "", SectionShape.LIST, ((Claim(sentence, (quote,)),),))
+    report = check(Summary(SummaryKind.DIGEST, (claim,), "claude"), piece, (LIST,))
+    assert {finding.fault for finding in report.failures} == found

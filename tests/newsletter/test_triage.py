@@ -106,5 +106,18 @@ def test_any_text_gets_a_score_of_at_most_eleven(text: str, title: str) -> None:
     assert 0 <= _appraise(piece(text=text, title=title)).score <= 11
 
 
+def test_readers_votes_on_source_and_topics_move_the_score_by_at_most_one_point() -> None:
+    about = piece(title="A probe that lies")
+
+    def points(**votes: tuple[int, int]) -> float:
+        found = appraise([Candidate(about, DAY, ())], BRIEF, {}, DAY, votes)[0]
+        return sum(part.points for part in found.parts if part.name == "readers")
+
+    assert points() == points(elsewhere=(50, 0)) == 0
+    assert points(probes=(10, 0)) == 0.5 and points(probes=(0, 10)) == -0.5
+    assert 0.9 < points(probes=(10_000, 0)) < 1
+    assert points(**{FORUM.key: (10, 0), "probes": (0, 10)}) == 0
+
+
 def test_the_same_candidate_gets_the_same_score() -> None:
     assert _appraise(piece()) == _appraise(piece())

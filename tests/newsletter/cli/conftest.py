@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from newsletter.cli import main
+from tests.newsletter.fake_claude import KEY, MODEL, FakeClaude
 from tests.newsletter.feeds import Publisher, publisher
+
+EXCERPTS = 'writer = "excerpts"'
 
 
 @dataclass
@@ -47,8 +50,17 @@ class Owner:
         """Write a configuration whose sources are these paths of the publisher."""
         sources = "".join(f'[[sources]]\nname = "Source {p}"\nurl = "{self.site.base}{p}"\n' for p in paths)
         fetching = f'[fetching]\nallow = ["127.0.0.1:{self.site.port}"]\ntimeout_seconds = 2\n'
-        text = f'{fetching}[writing]\nwriter = "excerpts"\n{extra}\n{sources}'
+        text = f"{fetching}[writing]\n{EXCERPTS}\n{extra}\n{sources}"
         (self.folder / "newsletter.toml").write_text(text, "utf-8")
+
+    def use_claude(self, service: FakeClaude, monkeypatch: pytest.MonkeyPatch, *writing: str, key: str = KEY) -> None:
+        """Have a model of this service write, with these further lines in the table of writing."""
+        file = self.folder / "newsletter.toml"
+        model = f'writer = "auto"\nmodel = "{MODEL}"\ntriage_model = "{MODEL}"\n' + "\n".join(writing)
+        price = f'[[prices]]\nmodel = "{MODEL}"\ninput = 3\noutput = 15\ncache_write = 3.75\ncache_read = 0.3\n'
+        file.write_text(f"{file.read_text('utf-8').replace(EXCERPTS, model)}\n{price}", "utf-8")
+        monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", service.base_url)
 
     @property
     def database(self) -> Path:

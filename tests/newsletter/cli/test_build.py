@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 
 import pytest
 
 from tests.newsletter.cli.conftest import Owner
-from tests.newsletter.fake_claude import KEY, FakeClaude, refusal
+from tests.newsletter.fake_claude import FakeClaude, lavish, refusal
 from tests.newsletter.feeds import Answer
 from tests.newsletter.makers import DAY
 
@@ -77,48 +78,61 @@ def test_claude_without_a_key_is_a_configuration_error_with_the_mend(owner: Owne
 def test_with_a_key_claude_writes_from_the_whole_article_in_one_call_a_piece(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _with_claude(owner)
     with FakeClaude() as claude:
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.base_url)
+        owner.use_claude(claude, monkeypatch)
         run = owner("build", "--json", *NOW)
         assert run.code == 0, run.err
         assert {piece["kind"] for piece in run.json["pieces"]} == {"digest"}
-        assert len(claude.requests) == 5
-        assert "layer 40 of the model" in claude.requests[0].prompt
+        assert len(claude.written) == 5 and len(claude.requests) == 6
+        assert "layer 40 of the model" in claude.written[0].prompt
         owner("issues", "rebuild", "1", *NOW)
-        assert len(claude.requests) == 5
+        assert len(claude.requests) == 6
 
 
-def test_a_model_that_fails_leaves_an_issue_of_excerpts(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    _with_claude(owner)
+def test_a_model_that_fails_leaves_an_issue_of_excerpts_and_the_owner_is_told(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with FakeClaude(otherwise=refusal) as claude:
-        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.base_url)
+        owner.use_claude(claude, monkeypatch)
         run = owner("build", "--json", *NOW)
-        assert run.code == 0
-        assert {piece["kind"] for piece in run.json["pieces"]} == {"excerpts"}
+    assert run.code == 0
+    assert {piece["kind"] for piece in run.json["pieces"]} == {"excerpts"}
+    assert "8 of 8 candidates scored by rule: Claude gave no appraisal" in run.err
+    assert run.err.count("excerpts, since Claude gave no summary: the model declined to answer") == 5
 
 
 def test_a_key_that_is_refused_stops_the_build_and_names_the_mend(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _with_claude(owner)
     with FakeClaude() as claude:
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-wrong-secret")
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", claude.base_url)
+        owner.use_claude(claude, monkeypatch, key="sk-wrong-secret")
         run = owner("build", *NOW)
     assert run.code == 5
     assert "ANTHROPIC_API_KEY" in run.err and "sk-wrong-secret" not in run.err
 
 
-def _with_claude(owner: Owner) -> None:
-    text = (
-        (owner.folder / "newsletter.toml")
-        .read_text()
-        .replace('writer = "excerpts"', 'writer = "auto"\nmodel = "claude-test"')
-    )
-    (owner.folder / "newsletter.toml").write_text(text)
+def test_a_model_without_a_price_is_a_configuration_error_unless_there_is_no_ceiling(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeClaude() as claude:
+        owner.use_claude(claude, monkeypatch)
+        monkeypatch.setenv("NEWSLETTER_WRITING__MODEL", "claude-unknown")
+        run = owner("build", *NOW)
+        assert run.code == 3 and "there is no price of claude-unknown" in run.err and not claude.requests
+        monkeypatch.setenv("NEWSLETTER_WRITING__MAX_USD_PER_ISSUE", "0")
+        assert owner("build", *NOW).code == 0
+
+
+def test_at_the_ceiling_the_issue_is_finished_with_excerpts_and_stays_below_it(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeClaude(otherwise=lavish) as claude:
+        owner.use_claude(claude, monkeypatch, "max_usd_per_issue = 0.4", "concurrency = 1")
+        run = owner("build", "--json", *NOW)
+        kinds = Counter(piece["kind"] for piece in run.json["pieces"])
+    assert run.code == 0 and kinds["digest"] and kinds["excerpts"]
+    assert "a call may cost" in run.err
+    assert 0 < owner("costs", "--json").json["usd"] <= 0.4
 
 
 def test_a_key_for_links_that_could_be_guessed_is_a_configuration_error(

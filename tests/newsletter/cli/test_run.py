@@ -20,6 +20,7 @@ import subscribers
 from newsletter.store import open_store
 from subscribers import Frequency
 from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.fake_claude import FakeClaude, refusal
 from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid
 from tests.newsletter.feeds import Answer
 from tests.newsletter.mailserver import MailServer
@@ -127,6 +128,19 @@ def test_only_a_draft_can_be_approved(reader: Owner) -> None:
     reader("send", "--yes", *AT)
     run = reader("issues", "approve", "1", *AT)
     assert run.code == 2 and "only a draft can be approved" in run.err
+
+
+def test_an_issue_of_mostly_excerpts_waits_for_the_owner_when_a_model_is_configured(
+    reader: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeClaude(otherwise=refusal) as claude:
+        reader.use_claude(claude, monkeypatch)
+        run = reader("run", "--once", *AT)
+        assert "issue 1 waits for `newsletter issues approve 1`, until Fri 29 May 19:00 UTC: 5 of 5 pieces" in run.out
+        assert mails(reader) == []
+        assert reader("issues", "approve", "1", *AT).code == 0
+        assert "issue 1: 1 accepted" in reader("run", "--once", *AT).out
+    assert len(mails(reader)) == 1
 
 
 def change(owner: Owner, address: str, **preferences: Any) -> None:

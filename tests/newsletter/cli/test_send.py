@@ -6,11 +6,16 @@ import datetime as dt
 import email
 import email.policy
 import hashlib
+import logging
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import dkim
 import pytest
@@ -22,9 +27,11 @@ from newsletter.store import open_store
 from subscribers import Format, Preferences
 from tests.newsletter import postfix
 from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.fake_claude import KEY, FakeClaude, Handler, error, good, overloaded, refusal
 from tests.newsletter.makers import DAY
 
 NOW = ("--now", DAY.isoformat())
+ROOT = Path(__file__).parents[3]
 
 
 def _subscribe(owner: Owner, *people: tuple[str, Preferences]) -> None:
@@ -330,3 +337,71 @@ def test_send_on_a_cancelled_issue_settles_what_a_dead_process_held(owner: Owner
     assert run.code == 5 and "cancelled" in run.err
     ways = owner("status", "--json", *NOW).json["issues"][0]["ways"]
     assert [way["what"] for way in ways] == ["1 in doubt"]
+
+
+def test_an_issue_of_mostly_excerpts_needs_the_owners_word_when_a_model_is_configured(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeClaude(otherwise=refusal) as claude:
+        owner.use_claude(claude, monkeypatch)
+        stopped = owner("send", "--yes", *NOW)
+        assert stopped.code == 5
+        assert "5 of 5 pieces are excerpts, though a model is configured to write" in stopped.err
+        assert "`newsletter issues rebuild 1` asks again where no answer came" in stopped.err
+        assert owner("issues", "list", "--json").json["issues"][0]["state"] == "draft"
+        assert owner("send", "--yes", "--allow-excerpts", *NOW).code == 0
+    assert owner("issues", "list", "--json").json["issues"][0]["state"] == "frozen"
+
+
+def test_no_reader_no_key_and_no_token_is_in_a_prompt_or_a_log_at_any_level(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    link_key = "s3cret-" * 6
+    monkeypatch.setenv("NEWSLETTER_SECRET_KEY", link_key)
+    script = (overloaded, good, error(500, "api_error", f"your key {KEY} and rita.reader@example.com"))
+    with caplog.at_level(logging.NOTSET), FakeClaude(script) as claude:
+        logging.getLogger().setLevel(logging.NOTSET)
+        owner.use_claude(claude, monkeypatch)
+        owner("fetch", *NOW)
+        _subscribe(owner, ("rita.reader@example.com", Preferences()))
+        run = owner("send", "--yes", "--debug", "--verbose", *NOW)
+        assert run.code == 0, run.err
+        asked = "".join(str(request.body) for request in claude.requests)
+    mails = b"".join(path.read_bytes() for path in (owner.folder / "data" / "outbox").rglob("*.eml"))
+    tokens = re.findall(rb"/[up]/([\w.=-]{20,})", re.sub(rb"=\r\n", b"", mails))
+    assert tokens and b"rita.reader@example.com" in mails
+    said = caplog.text + run.out + run.err
+    for secret in (KEY, link_key, "rita.reader", *(token.decode() for token in tokens)):
+        assert secret not in asked
+        assert secret not in said
+    assert owner.database.exists() and KEY.encode() not in owner.database.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_ten_pieces_costs_at_most_the_calls_in_flight(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.site.feed("/one.xml", [owner.site.item(n) for n in range(1, 15)])
+    owner.configure("/one.xml", extra="[selection]\nmin_pieces = 10\nmax_pieces = 10\nmax_per_source = 20")
+    with FakeClaude(otherwise=_slowly) as claude:
+        owner.use_claude(claude, monkeypatch, "concurrency = 2")
+        command = [sys.executable, "-m", "newsletter", "build", "--config", str(owner.folder), *NOW]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as building:
+            while len(claude.written) < 6 and building.poll() is None:
+                time.sleep(0.02)
+            building.kill()
+        before = len(claude.requests)
+        assert 6 <= len(claude.written) < 10
+        assert owner("build", *NOW).code == 0
+        assert len(claude.written) <= 10 + 2
+        assert len(claude.requests) - before <= 10 - 6 + 2
+        whole = len(claude.requests)
+        assert owner("build", *NOW).code == 0
+        assert len(claude.requests) == whole
+    with closing(sqlite3.connect(owner.database)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def _slowly(handler: Handler, body: dict[str, Any]) -> None:
+    time.sleep(0.4)
+    good(handler, body)

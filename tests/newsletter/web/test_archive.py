@@ -577,3 +577,30 @@ def test_more_routes_come_first_and_their_faults_show_nothing(house: House) -> N
     answer = client.get("/fault")
     assert answer.status_code == 500 and "a secret" not in answer.text
     assert "content-security-policy" in answer.headers
+
+
+def test_the_words_behind_each_claim_stand_folded_under_it_and_nowhere_under_a_suggestion(
+    house: House, browser: Browser
+) -> None:
+    claims = ((Claim("It fell to a third.", ("fell from 9 to 3", "<b>a third</b>")), Claim("So look twice.")),)
+    ours = ((Claim("Build it.", ("never shown",)),),)
+    sections = (
+        Section("summary", "", SectionShape.PROSE, claims),
+        Section("build", "What you can build with this", SectionShape.PROSE, ours, True),
+    )
+    number = house.publish(entry(summary=summary(sections=sections)), entry(title="Second"), entry())
+    page = browser.page(f"/issues/{number}")
+    (folded,) = page.xpath("//section[@id='piece-1']//details")
+    assert folded.get("open") is None
+    assert folded.xpath("string(summary)") == "The piece's own words behind this sentence"
+    assert folded.xpath("p/text()") == ["It fell to a third."]
+    assert folded.xpath("blockquote/text()") == ["fell from 9 to 3", "<b>a third</b>"]
+    assert "never shown" not in browser.text(f"/issues/{number}")
+    assert "fell from 9 to 3" not in browser.client.get("/feed.xml").text
+    house.correct(number, 1, "Wrong.", withdrawn=True)
+    assert "fell from 9 to 3" not in browser.client.get(f"/issues/{number}").text
+
+
+def test_excerpts_are_the_authors_words_and_have_none_folded_under_them(house: House, browser: Browser) -> None:
+    number = house.publish(entry(summary=replace(said("Words of the author."), kind=SummaryKind.EXCERPTS)))
+    assert browser.page(f"/issues/{number}").xpath("//details") == []

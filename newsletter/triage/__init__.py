@@ -1,4 +1,4 @@
-"""What a candidate is worth and which topics it has, by rule: deterministic, and without a key.
+"""What a candidate is worth and which topics it has: by rule here, deterministic and without a key; or by Claude.
 
 The rule reads the whole text. It looks for what a careful reader would look for first: is it about what the owner
 asked for, is there enough of it, does it bring evidence, is it new. Each part of the score is kept with its reason.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from newsletter.pieces import Candidate
 from newsletter.values import Appraisal, Part, Piece, TextOrigin, Topic
@@ -21,6 +22,10 @@ LEAST_WORDS = 60
 """Below this a text says too little to be summed up, unless it is an abstract."""
 NOTICE = 4.0
 """Points that each word of a notice takes off."""
+CARRIED = 0.3
+"""Points for a piece that another source carries too."""
+MOST_BY_VOTES, FEW_VOTES = 1.0, 10
+"""Points that readers' votes can add or take off; so many votes are worth half of that when all agree."""
 NOTICE_WORDS = 300
 """Longest text that can be a notice."""
 
@@ -54,18 +59,33 @@ class Brief:
     max_age_days: int
 
 
+Votes = Mapping[str, tuple[int, int]]
+"""Readers' votes, worth their time and not, by the key of a source or of a topic."""
+
+
 def appraise(
-    candidates: Sequence[Candidate], brief: Brief, weights: dict[str, float], now: dt.datetime
+    candidates: Sequence[Candidate],
+    brief: Brief,
+    weights: Mapping[str, float],
+    now: dt.datetime,
+    votes: Votes = MappingProxyType({}),
 ) -> list[Appraisal]:
-    """Appraise every candidate. ``weights`` are the sources' by key; one that is not configured counts as 1."""
+    """Appraise every candidate by rule.
+
+    ``weights`` are the sources' by key; one that is not configured counts as 1. ``votes`` are on what came out before.
+    """
     terms = _terms(brief.text)
-    return [
-        _appraise(candidate, brief, terms, weights.get(candidate.piece.source.key, 1.0), now)
-        for candidate in candidates
-    ]
+    return [_appraise(candidate, brief, terms, weights, now, votes) for candidate in candidates]
 
 
-def _appraise(candidate: Candidate, brief: Brief, terms: frozenset[str], weight: float, now: dt.datetime) -> Appraisal:
+def _appraise(
+    candidate: Candidate,
+    brief: Brief,
+    terms: frozenset[str],
+    weights: Mapping[str, float],
+    now: dt.datetime,
+    votes: Votes,
+) -> Appraisal:
     piece = candidate.piece
     hits = topic_hits(piece, brief.topics)
     topics = tuple(topic for topic, _ in sorted(hits.items(), key=lambda hit: -hit[1])[:MOST_TOPICS])
@@ -75,18 +95,36 @@ def _appraise(candidate: Candidate, brief: Brief, terms: frozenset[str], weight:
         _evidence(piece),
         _freshness(piece, candidate.first_seen, brief.max_age_days, now),
     ]
-    if candidate.also_in:
-        parts.append(Part("carried", 0.3, f"also in {', '.join(candidate.also_in)}"))
     if notices := _notices(piece):
         most = sum(part.points for part in parts)
         parts.append(
             Part("notice", -round(min(most, NOTICE * len(notices)), 4), f"short, and says {', '.join(notices[:3])}")
         )
-    if weight != 1.0:
-        parts.append(Part("source", round(sum(p.points for p in parts) * (weight - 1), 4), f"weight {weight:g}"))
+    parts += extras(candidate, topics, parts, weights, votes)
     return Appraisal(
         piece, candidate.first_seen, topics, tuple(parts), refusal=_refusal(piece, brief.max_age_days, now)
     )
+
+
+def extras(
+    candidate: Candidate, topics: Sequence[str], parts: Sequence[Part], weights: Mapping[str, float], votes: Votes
+) -> list[Part]:
+    """What is added to any score: that others carry the piece, what readers said, and last the source's weight."""
+    added = []
+    if candidate.also_in:
+        added.append(Part("carried", CARRIED, f"also in {', '.join(candidate.also_in)}"))
+    worth, not_worth = (
+        sum(votes.get(key, (0, 0))[side] for key in (candidate.piece.source.key, *topics)) for side in (0, 1)
+    )
+    if worth or not_worth:
+        liking = (worth - not_worth) / (worth + not_worth + FEW_VOTES)
+        words = f"{counted(worth, 'vote')} for its source and topics, {not_worth} against"
+        added.append(Part("readers", round(MOST_BY_VOTES * liking, 4), words))
+    weight = weights.get(candidate.piece.source.key, 1.0)
+    if weight != 1.0:
+        whole = sum(part.points for part in (*parts, *added))
+        added.append(Part("source", round(whole * (weight - 1), 4), f"weight {weight:g}"))
+    return added
 
 
 def _notices(piece: Piece) -> list[str]:
