@@ -36,7 +36,6 @@ from newsletter.values import Choice, Issue, IssuePiece, Selection, minutes_of
 DRAFT, FROZEN, REJECTED = "draft", "frozen", "rejected"
 DROP, PIN = "drop", "pin"
 NOTE, WITHDRAWN = "note", "withdrawn"
-_MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
 
 
 class IssueError(Misused):
@@ -53,11 +52,6 @@ class Draft:
     input_hash: str
     selection: Selection
     entries: tuple[tuple[IssuePiece, int], ...]
-
-
-def title_for(name: str, date: dt.date) -> str:
-    """The dated title of an issue: ``AI Research Digest — 29 May 2026``."""
-    return f"{name} \N{EM DASH} {date.day} {_MONTHS[date.month - 1]} {date.year}"
 
 
 def save(session: Session, draft: Draft, now: dt.datetime, number: int | None = None) -> int:

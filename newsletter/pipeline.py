@@ -91,7 +91,7 @@ def build(press: Press, desk: Desk, *, wrote: Callable[[str], None] = lambda lin
             if number:
                 issues.reject(session, number)
         return Built(None, picked.shortfall)
-    title = issues.title_for(press.config.newsletter.name, press.today())
+    title = press.renderer.title_for(press.today())
     draft = Draft(slot, press.today(), title, current, picked, entries)
     with press.store.write() as session:
         return Built(issues.save(session, draft, press.clocks.now(), number), changed=True)
@@ -241,12 +241,11 @@ def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Clai
     """An edition addressed to the reader of a claimed delivery."""
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
-    names = {topic.key: topic.name for topic in config.topics}
     reader = Reader(
         address=claimed.address,
         unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
-        because=editions.because(claimed.follows, names),
+        because=press.renderer.because(claimed.follows),
         feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, issue.number)}",
     )
     return messages.compose(

@@ -20,15 +20,14 @@ from sqlmodel import Session, col, select
 import subscribers
 from newsletter import deliveries, editions, issues, messages, pipeline
 from newsletter.deliveries import Claimed
-from newsletter.editions import Assignment, Follows
+from newsletter.editions import Assignment
 from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
+from newsletter.rendering import MOST_HTML_BYTES
 from newsletter.store.tables import AudienceGroupRow
 from newsletter.values import Edition, Issue
 from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 
-MOST_HTML_BYTES = 90_000
-"""Gmail clips a mail above 102 kB; the rest is room for what providers add."""
 TEXT_COLUMNS = 72
 SAMPLE_ADDRESS = "reader@example.com"
 """Shown for an edition that nobody gets, so that an owner without subscribers sees the mail too."""
@@ -165,7 +164,7 @@ def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: 
     return EditionPreview(
         name=name,
         readers=group.readers,
-        follows=tuple(_describe(subscribers.topics_of(text), names) for text in group.follows),
+        follows=tuple(editions.describe(subscribers.topics_of(text), names) for text in group.follows),
         subject=rendered.subject,
         preheader=rendered.preheader,
         minutes=group.edition.minutes,
@@ -174,12 +173,6 @@ def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: 
         text=message.text,
         message=messages.to_bytes(message),
         headers=message.headers,
-    )
-
-
-def _describe(follows: Follows, names: dict[str, str]) -> str:
-    return (
-        "everything" if follows is editions.EVERYTHING else editions.because(follows, names).removeprefix("you follow ")
     )
 
 

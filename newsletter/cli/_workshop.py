@@ -100,6 +100,7 @@ class Workshop:
         config = self.config
         masthead = Masthead(
             name=config.newsletter.name,
+            logo=config.theme.logo,
             tagline=config.newsletter.tagline,
             language=config.newsletter.language,
             time_zone=config.newsletter.time_zone,
@@ -107,7 +108,8 @@ class Workshop:
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )
-        return Press(config, store, self.clocks, Renderer(masthead), self._tokens())
+        renderer = Renderer(masthead, self.settings.templates, config.theme.value())
+        return Press(config, store, self.clocks, renderer, self._tokens())
 
     def _tokens(self) -> Tokens:
         """What signs the links. Raises ConfigError for a key that could be guessed."""

@@ -24,20 +24,19 @@ from newsletter.rendering import (
     SUBJECT_LENGTH,
     LetterWords,
     Masthead,
-    Palette,
     Phrases,
     Reader,
     RenderedEdition,
     RenderedLetter,
     Renderer,
     RenderingError,
-    Theme,
     columns_of,
     shortened,
     templates_folder,
     web_link,
     wrap,
 )
+from newsletter.theme import Theme
 from newsletter.values import (
     Claim,
     Edition,
@@ -719,25 +718,6 @@ def test_fifteen_pieces_of_300_words_stay_under_90_000_bytes_for_any_reader() ->
 
 
 # Looks
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of ``#rrggbb`` (WCAG 2.2)."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-@pytest.mark.parametrize("palette", [Theme().light, Theme().dark], ids=["light", "dark"])
-def test_every_colour_of_text_stands_out(palette: Palette) -> None:
-    for text in (palette.ink, palette.muted, palette.accent, palette.ours):
-        assert contrast(text, palette.paper) >= 4.5
-        assert contrast(text, palette.tint) >= 4.5
 
 
 def test_a_theme_changes_the_colours_and_fonts() -> None:
