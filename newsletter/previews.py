@@ -23,6 +23,7 @@ from newsletter.deliveries import Claimed
 from newsletter.editions import Assignment
 from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
+from newsletter.problems import Misused
 from newsletter.rendering import MOST_HTML_BYTES
 from newsletter.store.tables import AudienceGroupRow
 from newsletter.values import Edition, Issue
@@ -31,6 +32,10 @@ from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 TEXT_COLUMNS = 72
 SAMPLE_ADDRESS = "reader@example.com"
 """Shown for an edition that nobody gets, so that an owner without subscribers sees the mail too."""
+
+
+class NoSuchReader(Misused):
+    """The reader whose mail is asked for gets none; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EditionPreview:
-    """One edition as one of its readers gets it."""
+    """One edition as one of its readers gets it.
+
+    ``shortened`` are the numbers of the pieces that had to be made shorter to keep the mail small. ``seen_by`` is the
+    address of the reader whom the owner named, else empty.
+    """
 
     name: str
     readers: int
@@ -57,6 +66,8 @@ class EditionPreview:
     text: str
     message: bytes
     headers: tuple[tuple[str, str], ...]
+    shortened: tuple[int, ...] = ()
+    seen_by: str = ""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -98,12 +109,19 @@ class _Group:
     readers: int
 
 
-def prepare(press: Press, session: Session, number: int) -> Preview:
-    """Make the preview of an issue. Reads only. Raises IssueError when there is none of that number."""
+def prepare(press: Press, session: Session, number: int, seen_by: str = "") -> Preview:
+    """Make the preview of an issue. Reads only.
+
+    ``seen_by`` is the address of a reader whose own mail comes first. Raises IssueError when there is no issue of that
+    number, and NoSuchReader when that reader gets none.
+    """
     issue = issues.load(session, number)
     groups, skipped = _groups(press, session, issue)
     shown = replace(press, tokens=_Placeholders())
-    made = tuple(_edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False))
+    own = (_own_edition(shown, session, issue, groups, seen_by),) if seen_by else ()
+    made = own + tuple(
+        _edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False)
+    )
     row = issues.row_of(session, number)
     return Preview(
         issue=issue,
@@ -155,9 +173,34 @@ def _frozen(session: Session, issue: Issue) -> dict[str, Assignment]:
     }
 
 
-def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: str) -> EditionPreview:
+def _own_edition(
+    press: Press, session: Session, issue: Issue, groups: Sequence[_Group], address: str
+) -> EditionPreview:
+    """The edition that one reader gets, addressed to them."""
+    try:
+        who = subscribers.find(session, address)
+    except subscribers.InvalidAddress as error:
+        raise NoSuchReader(f"{address} is no mail address: {error}") from error
+    if who is None:
+        raise NoSuchReader(f"{address} is nobody's here; `newsletter subscribers list` shows who is")
+    now, person = press.clocks.now(), subscribers.Subscriber
+    query = select(person.id).where(person.id == who.id, subscribers.in_audience(now, Frequency.EVERY))
+    if session.exec(query).first() is None:
+        state = subscribers.state_at(who, now).value
+        raise NoSuchReader(
+            f"{address} is not among the readers of every issue ({state}); see `newsletter subscribers show`"
+        )
+    group = next((group for group in groups if who.follows in group.follows), None)
+    if group is None:
+        raise NoSuchReader(f"{address} gets nothing of issue {issue.number}: no piece of it fits their topics")
+    return replace(_edition(press, session, issue, group, "own", _claimed(issue, who)), seen_by=who.address)
+
+
+def _edition(
+    press: Press, session: Session, issue: Issue, group: _Group, name: str, who: Claimed | None = None
+) -> EditionPreview:
     rendered = press.renderer.edition(group.edition)
-    reader = _reader(session, press, issue, group)
+    reader = who or _reader(session, press, issue, group)
     message = pipeline.address(press, issue, rendered, reader)
     with_html = pipeline.address(press, issue, rendered, replace(reader, text_only=False))
     names = {topic.key: topic.name for topic in press.config.topics}
@@ -173,6 +216,7 @@ def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: 
         text=message.text,
         message=messages.to_bytes(message),
         headers=message.headers,
+        shortened=rendered.shortened,
     )
 
 
@@ -187,6 +231,10 @@ def _reader(session: Session, press: Press, issue: Issue, group: _Group) -> Clai
     who = session.exec(query).first()
     if who is None:
         return Claimed(0, issue.number, 0, 0, SAMPLE_ADDRESS, "", False, None)
+    return _claimed(issue, who)
+
+
+def _claimed(issue: Issue, who: subscribers.Subscriber) -> Claimed:
     text_only = who.format == Format.TEXT
     return Claimed(
         0, issue.number, who.id or 0, 0, who.address, who.name, text_only, subscribers.topics_of(who.follows)
@@ -203,7 +251,9 @@ def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[C
         e.name for e in made if not all(p.piece.url in e.text for p in issue.pieces if p.piece.id in e.piece_ids)
     ]
     return [
-        Check("HTML size", html <= MOST_HTML_BYTES, f"largest {html:,} of {MOST_HTML_BYTES:,} bytes"),
+        Check(
+            "HTML size", html <= MOST_HTML_BYTES, f"largest {html:,} of {MOST_HTML_BYTES:,} bytes{_shortenings(made)}"
+        ),
         Check("text width", widest <= TEXT_COLUMNS, f"widest line {widest} of {TEXT_COLUMNS} columns"),
         Check("external requests", not remote, ", ".join(remote) or "none"),
         Check("line length", longest <= 998, f"longest line {longest} of 998 bytes"),
@@ -212,6 +262,12 @@ def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[C
         ),
         _sender_check(press),
     ]
+
+
+def _shortenings(made: Sequence[EditionPreview]) -> str:
+    """Which pieces of which editions had to be shortened, as the end of a sentence."""
+    told = [f"{one.name} (pieces {', '.join(map(str, one.shortened))})" for one in made if one.shortened]
+    return f"; shortened to fit, with a link to the rest: edition {', '.join(told)}" if told else ""
 
 
 def _sender_check(press: Press) -> Check:
@@ -266,6 +322,7 @@ def report(preview: Preview) -> dict[str, Any]:
                 "subject": edition.subject,
                 "minutes": edition.minutes,
                 "bytes": edition.sizes,
+                "shortened": list(edition.shortened),
             }
             for edition in preview.editions
         ],
@@ -296,16 +353,29 @@ def _piece_json(issue: Issue, position: int) -> dict[str, Any]:
     }
 
 
-def write(press: Press, preview: Preview, folder: Path) -> Path:
-    """Write the page, `.html .txt .eml` of each edition and `report.json`. Returns the page's path."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def page(press: Press, preview: Preview, live: str = "") -> str:
+    """The page. With ``live``, the path of an address that answers with another text once there is something new, it
+    looks there every second and loads itself anew."""
+    return press.renderer.page("preview.html", preview=preview, report=report(preview), live=live)
+
+
+def files(preview: Preview) -> dict[str, bytes]:
+    """What lies beside the page, by name: `.html .txt .eml` of each edition and `report.json`."""
+    made: dict[str, bytes] = {}
     for edition in preview.editions:
         name = f"edition-{edition.name.lower()}"
-        (folder / f"{name}.html").write_text(edition.html, encoding="utf-8", newline="")
-        (folder / f"{name}.txt").write_text(edition.text, encoding="utf-8", newline="")
-        (folder / f"{name}.eml").write_bytes(edition.message)
-    summary = report(preview)
-    (folder / "report.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = folder / "index.html"
-    page.write_text(press.renderer.page("preview.html", preview=preview, report=summary), encoding="utf-8", newline="")
-    return page
+        made[f"{name}.html"] = edition.html.encode()
+        made[f"{name}.txt"] = edition.text.encode()
+        made[f"{name}.eml"] = edition.message
+    made["report.json"] = (json.dumps(report(preview), indent=2, ensure_ascii=False) + "\n").encode()
+    return made
+
+
+def write(press: Press, preview: Preview, folder: Path) -> Path:
+    """Write the page and the files beside it. Returns the page's path."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in files(preview).items():
+        (folder / name).write_bytes(content)
+    file = folder / "index.html"
+    file.write_text(page(press, preview), encoding="utf-8", newline="")
+    return file

@@ -54,7 +54,7 @@ COLUMNS = 72
 MOST_HTML_BYTES = 90_000
 """Gmail clips a mail above 102 kB; the rest is room for what providers add."""
 
-SHORT_TEXT, SHORT_LINE, SHORT_LINK = 400, 160, 400
+SHORT_TEXT, SHORT_LINE, SHORT_LINK = 400, 60, 300
 """Most characters of a piece's text, of each of its lines, and of its link, where an edition would be too large."""
 
 SUBJECT_LENGTH = 90
@@ -434,7 +434,9 @@ class Renderer:
         least = bisect_left(
             range(1, len(steps)),
             True,
-            key=lambda count: self._rendered(_cut(layout, steps[:count], more)).size <= MOST_HTML_BYTES,
+            key=lambda count: (
+                self._rendered(_cut(layout, steps[:count], more), with_text=False).size <= MOST_HTML_BYTES
+            ),
         )
         cut = _cut(layout, steps[: least + 1], more)
         changed = (new.number for old, new in zip(layout.pieces, cut.pieces, strict=True) if old != new)
@@ -445,323 +447,14 @@ class Renderer:
         values, _ = _gapped(self.layout(edition))
         return self._render("email/issue.mjml", **values)
 
-    def _rendered(self, layout: Layout) -> RenderedEdition:
+    def _rendered(self, layout: Layout, *, with_text: bool = True) -> RenderedEdition:
         values, holes = _gapped(layout)
+        text = _tidy(self._render("email/issue.txt", **values)) if with_text else ""
         return RenderedEdition(
             subject=layout.subject,
             preheader=layout.preheader,
             html_form=_split(self._html("email/issue.mjml", **values), holes),
-            text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
-            reason=self._say.form("reason", "because"),
-            sent_to=self._say.form("sent_to", "address"),
-        )
-
-    def letter(self, kind: str) -> LetterWords:
-        """What a kind of letter says: the table ``letters.KIND``. Raises RenderingError when it is missing or odd."""
-        letters = self._value("letters")
-        if kind not in letters:
-            raise RenderingError(f"{self._name} has no `letters.{kind}`; {_MEND}")
-        table, known = letters[kind], {item.name for item in fields(LetterWords)}
-        if not {"subject", "heading", "paragraphs"} <= set(table) <= known or isinstance(table["paragraphs"], str):
-            raise RenderingError(f"{self._name}: `letters.{kind}` is not like that of words/en.toml; {_MEND}")
-        return LetterWords(**{**table, "paragraphs": tuple(table["paragraphs"])})
-
-    def _pattern(self, key: str, n: int | None = None) -> str:
-        found = self._value(key)
-        return str(found["one" if n in self._value("singular") else "other"] if isinstance(found, Mapping) else found)
-
-    def _value(self, key: str) -> Any:
-        try:
-            return self._table[key]
-        except KeyError:
-            raise RenderingError(f"{self._name} has no `{key}`; {_MEND}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class SectionView:
-    """A section as the templates lay it out."""
-
-    heading: str
-    texts: tuple[str, ...]
-    is_list: bool
-    is_lifted: bool
-    is_suggestion: bool
-    is_quoted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PieceView:
-    """A piece as the templates lay it out. Links are empty where there is nothing to link to.
-
-    ``number`` counts the edition's pieces and ``place`` the issue's, from 1 (0: the issue has no such piece).
-    ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full
-    digest; ``length`` is how long the piece is, when we had the whole of it. ``more`` is the label of a link to
-    ``here``, where the rest is, when this is not the whole of our text.
-    """
-
-    number: int
-    place: int
-    title: str
-    link: str
-    here: str
-    facts: tuple[str, ...]
-    topics: tuple[str, ...]
-    minutes: str
-    mark: str
-    sections: tuple[SectionView, ...]
-    read: str
-    length: str
-    more: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IssueView:
-    """What the templates say of an edition as a whole.
-
-    ``wordmark`` (the logo text) and ``rest`` are the title in two parts when it starts with the newsletter's
-    name, else empty.
-    """
-
-    title: str
-    wordmark: str
-    rest: str
-    count: str
-    minutes: str
-    topics: tuple[str, ...]
-    notice: str
-    end: str
-    origins: tuple[str, ...]
-    link: str
-    all_link: str
-
-
-@dataclass(frozen=True, slots=True)
-class LetterLink:
-    """A link of a letter, as words and URL."""
-
-    label: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class LetterView:
-    """A letter as the templates lay it out; it may have no ``button``, and an empty ``after``.
-
-    ``name`` is the newsletter's, in a length that a letter can bear.
-    """
-
-    name: str
-    heading: str
-    paragraphs: tuple[str, ...]
-    button: LetterLink | None
-    links: tuple[LetterLink, ...]
-    after: str
-    sent_to: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """An edition laid out as values for templates: texts cleaned, links checked, dates in words."""
-
-    issue: IssueView
-    pieces: tuple[PieceView, ...]
-    subject: str
-    preheader: str
-
-
-class Renderer:
-    """Renders the mails and pages of one newsletter.
-
-    ``templates`` is the owner's folder: a file in it stands in for ours of the same path. Raises
-    RenderingError when there are no fixed texts in the newsletter's language.
-    """
-
-    def __init__(self, masthead: Masthead, templates: Path | None = None, theme: Theme | None = None) -> None:
-        self._masthead = _cleaned(masthead)
-        self._theme = theme or Theme()
-        self._folders = [folder for folder in (templates, templates_folder()) if folder is not None]
-        self._say = _phrases(self._folders, masthead.language)
-        self._jinja = _environment(self._folders, self._say.direction)
-
-    def edition(self, edition: Edition) -> RenderedEdition:
-        """Render an edition for all its readers. The same edition gives the same result.
-
-        Above 90,000 bytes of HTML, pieces become shorter, that of the lowest score first. Raises RenderingError
-        when a template is at fault; the text names it.
-        """
-        layout = self.layout(edition)
-        whole = self._rendered(layout)
-        if whole.size <= MOST_HTML_BYTES:
-            return whole
-        steps, more = _steps(edition.pieces), self._say("read_on")
-        least = bisect_left(
-            range(1, len(steps)),
-            True,
-            key=lambda count: self._rendered(_cut(layout, steps[:count], more)).size <= MOST_HTML_BYTES,
-        )
-        cut = _cut(layout, steps[: least + 1], more)
-        changed = (new.number for old, new in zip(layout.pieces, cut.pieces, strict=True) if old != new)
-        return replace(self._rendered(cut), shortened=tuple(changed))
-
-    def markup(self, edition: Edition) -> str:
-        """The MJML of an edition, as it is before it becomes HTML: for whoever judges our templates."""
-        values, _ = _gapped(self.layout(edition))
-        return self._render("email/issue.mjml", **values)
-
-    def _rendered(self, layout: Layout) -> RenderedEdition:
-        values, holes = _gapped(layout)
-        return RenderedEdition(
-            subject=layout.subject,
-            preheader=layout.preheader,
-            html_form=_split(self._html("email/issue.mjml", **values), holes),
-            text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
-            reason=self._say.form("reason", "because"),
-            sent_to=self._say.form("sent_to", "address"),
-        )
-
-    def _sentences(self) -> tuple[Form, Form]:
-        return self._say.form("reason", "because"), self._say.form("sent_to", "address")
-
-    def letter(self, kind: str) -> LetterWords:
-        """What a kind of letter says: the table ``letters.KIND``. Raises RenderingError when it is missing or odd."""
-        letters = self._value("letters")
-        if kind not in letters:
-            raise RenderingError(f"{self._name} has no `letters.{kind}`; {_MEND}")
-        table, known = letters[kind], {item.name for item in fields(LetterWords)}
-        if not {"subject", "heading", "paragraphs"} <= set(table) <= known or isinstance(table["paragraphs"], str):
-            raise RenderingError(f"{self._name}: `letters.{kind}` is not like that of words/en.toml; {_MEND}")
-        return LetterWords(**{**table, "paragraphs": tuple(table["paragraphs"])})
-
-    def _pattern(self, key: str, n: int | None = None) -> str:
-        found = self._value(key)
-        return str(found["one" if n in self._value("singular") else "other"] if isinstance(found, Mapping) else found)
-
-    def _value(self, key: str) -> Any:
-        try:
-            return self._table[key]
-        except KeyError:
-            raise RenderingError(f"{self._name} has no `{key}`; {_MEND}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class SectionView:
-    """A section as the templates lay it out."""
-
-    heading: str
-    texts: tuple[str, ...]
-    is_list: bool
-    is_lifted: bool
-    is_suggestion: bool
-    is_quoted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PieceView:
-    """A piece as the templates lay it out. Links are empty where there is nothing to link to.
-
-    ``number`` counts the edition's pieces and ``place`` the issue's, from 1 (0: the issue has no such piece).
-    ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full
-    digest; ``length`` is how long the piece is, when we had the whole of it. ``more`` is the label of a link to
-    ``here``, where the rest is, when this is not the whole of our text.
-    """
-
-    number: int
-    place: int
-    title: str
-    link: str
-    here: str
-    facts: tuple[str, ...]
-    topics: tuple[str, ...]
-    minutes: str
-    mark: str
-    sections: tuple[SectionView, ...]
-    read: str
-    length: str
-    more: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class IssueView:
-    """What the templates say of an edition as a whole.
-
-    ``wordmark`` (the logo text) and ``rest`` are the title in two parts when it starts with the newsletter's
-    name, else empty.
-    """
-
-    title: str
-    wordmark: str
-    rest: str
-    count: str
-    minutes: str
-    topics: tuple[str, ...]
-    notice: str
-    end: str
-    origins: tuple[str, ...]
-    link: str
-    all_link: str
-
-
-@dataclass(frozen=True, slots=True)
-class LetterLink:
-    """A link of a letter, as words and URL."""
-
-    label: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class LetterView:
-    """A letter as the templates lay it out; it may have no ``button``, and an empty ``after``.
-
-    ``name`` is the newsletter's, in a length that a letter can bear.
-    """
-
-    name: str
-    heading: str
-    paragraphs: tuple[str, ...]
-    button: LetterLink | None
-    links: tuple[LetterLink, ...]
-    after: str
-    sent_to: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """An edition laid out as values for templates: texts cleaned, links checked, dates in words."""
-
-    issue: IssueView
-    pieces: tuple[PieceView, ...]
-    subject: str
-    preheader: str
-
-
-class Renderer:
-    """Renders the mails and pages of one newsletter.
-
-    ``templates`` is the owner's folder: a file in it stands in for ours of the same path. Raises
-    RenderingError when there are no fixed texts in the newsletter's language.
-    """
-
-    def __init__(self, masthead: Masthead, templates: Path | None = None, theme: Theme | None = None) -> None:
-        self._masthead = _cleaned(masthead)
-        self._theme = theme or Theme()
-        self._folders = [folder for folder in (templates, templates_folder()) if folder is not None]
-        self._say = _phrases(self._folders, masthead.language)
-        self._jinja = _environment(self._folders, self._say.direction)
-
-    def edition(self, edition: Edition) -> RenderedEdition:
-        """Render an edition for all its readers. The same edition gives the same result.
-
-        Raises RenderingError when a template is at fault; the text names it.
-        """
-        layout = self.layout(edition)
-        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url", "feedback_url"), repr(layout))
-        values = {item.name: getattr(layout, item.name) for item in fields(layout)} | {"reader": holes}
-        return RenderedEdition(
-            subject=layout.subject,
-            preheader=layout.preheader,
-            html_form=_split(self._html("email/issue.mjml", **values), holes),
-            text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
+            text_form=_split(text, holes),
             reason=self._say.form("reason", "because"),
             sent_to=self._say.form("sent_to", "address"),
         )
@@ -1133,8 +826,9 @@ def _cut_piece(piece: PieceView, level: _Level, more: str) -> PieceView:
         return cut
     return replace(
         cut,
+        place=0,
         title=shortened(piece.title, SHORT_LINE),
-        facts=tuple(shortened(fact, SHORT_LINE) for fact in piece.facts),
+        facts=(shortened("\N{NO-BREAK SPACE}· ".join(piece.facts), SHORT_LINE),),
         topics=(),
         read=shortened(piece.read, SHORT_LINE),
         link=piece.link if len(piece.link) <= SHORT_LINK else "",
@@ -1175,7 +869,7 @@ def _letter(words: LetterWords, name: str, values: Mapping[str, str], say: Phras
         after=words.after.format_map(texts),
         sent_to=say("letter_sent_to", address=texts["address"]),
     )
-    return shortened(words.subject.format_map(texts), SUBJECT_LENGTH), view
+    return shortened(one_line(words.subject.format_map(texts)), SUBJECT_LENGTH), view
 
 
 def _checked(key: str, values: Mapping[str, str]) -> str:
