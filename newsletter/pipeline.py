@@ -185,11 +185,15 @@ def assignments(press: Press, session: Session, issue: Issue) -> dict[str, Assig
 
 
 def freeze(press: Press, number: int) -> None:
-    """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing."""
+    """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing.
+
+    Raises RenderingError, and freezes nothing, when a template of the owner's is at fault.
+    """
     now = press.clocks.now()
     with press.store.write() as session:
         issue = issues.load(session, number)
         groups = assignments(press, session, issue)
+        press.renderer.edition(Edition(issue, issue.pieces))
         issues.publish(session, number, now)
         deliveries.plan(session, number, groups, frequency=Frequency.EVERY, due_at=now, now=now)
 

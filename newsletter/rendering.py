@@ -504,6 +504,11 @@ class Renderer:
         """
         return self._render(f"pages/{name}", **values)
 
+    def check(self) -> None:
+        """Read every template. Raises RenderingError for the first that cannot be read at all."""
+        for path in self._jinja.list_templates(extensions=["mjml", "txt", "html", "xml", "svg", "css", "js"]):
+            self._template(path)
+
     def style_source(self) -> str:
         """The pages' style sheet as a Content-Security-Policy allows it: ``'sha256-...'`` (CSP 3, 2.3.1).
 
@@ -528,13 +533,21 @@ class Renderer:
             "columns": COLUMNS,
         }
         try:
-            return self._jinja.get_template(path).render(shared | values)
+            return self._template(path).render(shared | values)
         except jinja2.TemplateSyntaxError as error:
             raise RenderingError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:
             raise RenderingError(f"{path}: there is no template {error.name}") from error
         except _MISTAKES as error:
             raise RenderingError(f"{self._place(error) or path}: {one_line(str(error))}") from error
+
+    def _template(self, path: str) -> jinja2.Template:
+        try:
+            return self._jinja.get_template(path)
+        except jinja2.TemplateSyntaxError as error:
+            raise RenderingError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
+        except UnicodeDecodeError as error:
+            raise RenderingError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 
     def _place(self, error: Exception) -> str:
         """Where in a template an error arose, as file and line; empty when it was in none."""

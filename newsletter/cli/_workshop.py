@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from newsletter.intake import Intake
     from newsletter.pipeline import Press
     from newsletter.providers import Provider
+    from newsletter.rendering import Renderer
     from newsletter.sections import SectionSpec
     from newsletter.store import Store
     from newsletter.summaries import Desk
@@ -95,6 +96,11 @@ class Workshop:
     def press(self, store: Store) -> Press:
         """The parts that every stage shares."""
         from newsletter.pipeline import Press
+
+        return Press(self.config, store, self.clocks, self.renderer(), self._tokens())
+
+    def renderer(self) -> Renderer:
+        """What makes mails and pages, with the owner's look, words and templates."""
         from newsletter.rendering import Masthead, Renderer
 
         config = self.config
@@ -108,8 +114,7 @@ class Workshop:
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )
-        renderer = Renderer(masthead, self.settings.templates, config.theme.value())
-        return Press(config, store, self.clocks, renderer, self._tokens())
+        return Renderer(masthead, self.settings.templates, config.theme.value())
 
     def _tokens(self) -> Tokens:
         """What signs the links. Raises ConfigError for a key that could be guessed."""

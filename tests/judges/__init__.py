@@ -1,4 +1,4 @@
-"""Judges of our mails: programs of others and rules of our own, run over the demo's editions and one that is all stress.
+"""Judges of our mails: programs of others and rules of our own, over the demo's editions and one that is all stress.
 
 `scripts/judge-mail` runs them, and fetches what it can of the programs. Each judge gives a verdict; one whose program
 is not there says so.

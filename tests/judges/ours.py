@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,8 @@ def headers(mails: Sequence[Mail]) -> Verdict:
             faults.append(f"{mail.name}: no one-click unsubscribing")
         if not re.fullmatch(r"<https://[^>]+>", "".join(str(parsed["List-Unsubscribe"]).split())):
             faults.append(f"{mail.name}: List-Unsubscribe is no https address")
+        if mail.is_demo and b"\nList-Unsubscribe: =?" in mail.message:
+            faults.append(f"{mail.name}: List-Unsubscribe is in encoded words, which no mail program takes for a link")
         if not mail.message.isascii():
             faults.append(f"{mail.name}: bytes that are not ASCII")
     return Verdict("headers", f"{len(HEADERS)} in each of {len(mails)} mails", faults)
@@ -115,7 +118,7 @@ def structure(mails: Sequence[Mail]) -> Verdict:
         if not set(_words(tree.findtext(".//title") or "")) & set(_words(str(parsed["Subject"]))):
             faults.append(f"{mail.name}: the title is not about the subject")
         levels = [int(heading.tag[1]) for heading in tree.xpath("//h1 | //h2 | //h3 | //h4")]
-        if levels[:1] != [1] or any(b > a + 1 for a, b in zip(levels, levels[1:], strict=False)):
+        if levels[:1] != [1] or any(b > a + 1 for a, b in itertools.pairwise(levels)):
             faults.append(f"{mail.name}: headings go {levels}")
         faults += [f"{mail.name}: a table for data" for _ in tree.xpath("//table[not(@role='presentation')]")]
     return Verdict("structure", "language, title, headings, tables", faults)

@@ -22,7 +22,7 @@ MJMLS_OWN = (
     r"Attribute .xmlns:(v|o). (not allowed here|is not serializable as XML 1\.0)",
     r"Attribute with the local name .xmlns:.+ is not serializable",
     # Tables have their sizes as attributes too, since Word knows no others.
-    r"The .(align|border|cellpadding|cellspacing|width|bgcolor|valign|height). attribute on the .\w+. element is obsolete",
+    r"The .(align|bgcolor|border|cellpadding|cellspacing|height|valign|width). attribute on the .\w+. .* obsolete",
     r"CSS: .*mso-",
 )
 """What the Nu checker has against MJML's own output, whatever the template: expressions for its messages."""

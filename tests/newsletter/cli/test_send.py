@@ -198,3 +198,15 @@ def test_an_issue_that_there_is_not_is_a_usage_error(owner: Owner, number: str, 
         assert owner("send", number, "--dry-run").code == code
     except SystemExit as error:
         assert error.code == code
+
+
+def test_an_issue_that_cannot_be_rendered_is_not_frozen(owner: Owner) -> None:
+    template = owner.folder / "mine" / "email" / "issue.mjml"
+    template.parent.mkdir(parents=True)
+    template.write_text("{{ 1 // 0 }}", "utf-8")
+    config = owner.folder / "newsletter.toml"
+    config.write_text(config.read_text("utf-8") + '[theme]\ntemplates = "mine"\n', "utf-8")
+    run = owner("send", "--yes", *NOW)
+    assert run.code == 3 and f"{template}:1: " in run.err and "Traceback" not in run.err
+    template.unlink()
+    assert owner("send", "--yes", *NOW).code == 0
