@@ -19,11 +19,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from newsletter import slots
 from newsletter.problems import Misconfigured
 from newsletter.slots import Timetable
+from newsletter.theme import COLOUR, DARK, LEAST_CONTRAST, LIGHT, Palette, Theme, contrast
 from newsletter.values import EVERY, MONTHLY, WEEKLY, Source, Topic
 
 FILE_NAME = "newsletter.toml"
@@ -37,6 +46,12 @@ SECRET_NAMES = {
     "NEWSLETTER_SECRET_KEY": "Signs the links in mails; several, comma-separated, newest first, after a rotation.",
 }
 """Every secret that the product knows, and what it is for."""
+
+
+BACKGROUNDS = ("paper", "tint")
+TEXT_COLOURS = ("ink", "muted", "accent", "ours")
+LOOKS = ("light", "dark")
+"""What a colour of the theme is: a look and one of these names. Backgrounds come first, text is held to them."""
 
 
 class ConfigError(Misconfigured):
@@ -320,6 +335,70 @@ class WebConfig(_Table):
         return value
 
 
+class ThemeConfig(_Table):
+    """How mails and pages look. Colours of text must stand out on what lies behind them."""
+
+    # Also what is not in the file is looked at: a colour of the owner's can stand badly on one of ours.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    logo: str = Field("", max_length=60, description="Text in place of a logo; empty: the newsletter's name.")
+    templates: str = Field(
+        "", description="Folder of your own templates, relative to this file; each stands in for ours of that path."
+    )
+    display_font: str = Field(Theme().display_font, description="Fonts of titles, the first that a reader has.")
+    text_font: str = Field(Theme().text_font, description="Fonts of everything else.")
+    light_paper: str = Field(LIGHT.paper, description="In the light: what all stands on.")
+    light_tint: str = Field(LIGHT.tint, description="Behind the takeaways.")
+    light_ink: str = Field(LIGHT.ink, description="Text.")
+    light_muted: str = Field(LIGHT.muted, description="Text that matters less.")
+    light_accent: str = Field(LIGHT.accent, description="Links and marks.")
+    light_ours: str = Field(LIGHT.ours, description="What marks a suggestion or an excerpt.")
+    dark_paper: str = Field(DARK.paper, description="The same in the dark.")
+    dark_tint: str = Field(DARK.tint, description="Behind the takeaways.")
+    dark_ink: str = Field(DARK.ink, description="Text.")
+    dark_muted: str = Field(DARK.muted, description="Text that matters less.")
+    dark_accent: str = Field(DARK.accent, description="Links and marks.")
+    dark_ours: str = Field(DARK.ours, description="What marks a suggestion or an excerpt.")
+
+    @field_validator("logo")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("holds a line break or another control character")
+        return value.strip()
+
+    @field_validator("display_font", "text_font")
+    @classmethod
+    def _plain_names(cls, value: str) -> str:
+        if not re.fullmatch(r"[\w .-]+(,[\w .-]+)*", value):
+            raise ValueError(f"{value!r} is no list of fonts, such as Georgia, Times New Roman, serif (without quotes)")
+        return value
+
+    @field_validator(*(f"{look}_{name}" for look in LOOKS for name in BACKGROUNDS + TEXT_COLOURS))
+    @classmethod
+    def _can_be_read(cls, value: str, info: ValidationInfo) -> str:
+        if not COLOUR.fullmatch(value):
+            raise ValueError(f"{value!r} is no colour, such as #0b5f58")
+        look, _, name = str(info.field_name).partition("_")
+        behind = BACKGROUNDS if name in TEXT_COLOURS else ()
+        for place in (f"{look}_{background}" for background in behind):
+            ratio = contrast(value, info.data[place]) if place in info.data else LEAST_CONTRAST
+            if ratio < LEAST_CONTRAST:
+                # Cut and not rounded: 4.46 must not be said to be 4.5.
+                raise ValueError(
+                    f"{value} has a contrast of {int(ratio * 10) / 10} on {place} {info.data[place]}, "
+                    f"and text needs {LEAST_CONTRAST}"
+                )
+        return value
+
+    def value(self) -> Theme:
+        """The theme that the renderer works with."""
+        return Theme(self._palette("light"), self._palette("dark"), self.display_font, self.text_font)
+
+    def _palette(self, look: str) -> Palette:
+        return Palette(**{name: getattr(self, f"{look}_{name}") for name in BACKGROUNDS + TEXT_COLOURS})
+
+
 class DataConfig(_Table):
     """Where the state is kept."""
 
@@ -425,6 +504,7 @@ class Config(_Table):
     delivery: DeliveryConfig = Field(default_factory=DeliveryConfig)
     smtp: SmtpConfig = Field(default_factory=SmtpConfig)
     web: WebConfig = Field(default_factory=WebConfig)
+    theme: ThemeConfig = Field(default_factory=ThemeConfig)
     data: DataConfig = Field(default_factory=DataConfig)
 
     @model_validator(mode="after")
@@ -474,6 +554,16 @@ class Settings:
     def outbox(self) -> Path:
         """The folder that the files provider writes to, absolute."""
         return self.data_folder / self.config.delivery.outbox
+
+    @property
+    def templates(self) -> Path | None:
+        """The owner's folder of templates, absolute; None when there is none. Raises ConfigError when it is missing."""
+        if not self.config.theme.templates:
+            return None
+        folder = (self.folder / self.config.theme.templates).absolute()
+        if not folder.is_dir():
+            raise ConfigError(f"`theme.templates`: {folder} is no folder; make it, or correct the path")
+        return folder
 
     @property
     def database_url(self) -> str:

@@ -331,6 +331,14 @@ def readers_of_editions(session: Session, issue: int) -> dict[int, int]:
     return {key: count for key, count in session.exec(query.group_by(col(DeliveryRow.edition_id))) if key}
 
 
+def edition_of_reader(session: Session, issue: int, subscriber_id: int) -> int | None:
+    """The id of the edition of an issue that a reader gets or got; None for who is no reader of it, or was skipped."""
+    query = select(DeliveryRow.edition_id).where(
+        DeliveryRow.issue_id == issue, DeliveryRow.subscriber_id == subscriber_id
+    )
+    return session.exec(query).first()
+
+
 class Lock(StrEnum):
     """What others may do, until the transaction ends, with how a sending stands: anything, read it, or wait."""
 

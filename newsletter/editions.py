@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from newsletter.values import EVERY, MONTHLY, WEEKLY, Edition, Issue, IssuePiece
-
-_HOW_OFTEN = {WEEKLY: ", and asked for one mail a week", MONTHLY: ", and asked for one mail a month"}
+from newsletter.values import Edition, Issue, IssuePiece
 
 EVERYTHING = None
 """What a reader follows who follows everything."""
@@ -57,15 +55,10 @@ def assign(issue: Issue, groups: Iterable[Follows], known_topics: Iterable[str])
     return result
 
 
-def because(follows: Follows, names: Mapping[str, str], kind: str = EVERY) -> str:
-    """Why this reader gets this: "you follow evaluations and interpretability". ``names`` are the topics' by key."""
-    wish = _HOW_OFTEN.get(kind, "")
+def describe(follows: Follows, names: Mapping[str, str]) -> str:
+    """What a reader follows, for the owner: "evaluations and interpretability". ``names`` are the topics' by key."""
     if follows is EVERYTHING:
-        return f"you follow everything{wish}"
-    chosen = [name for key, name in names.items() if key in follows]
-    return f"you follow {_listed(chosen)}{wish}" if chosen else "you asked for it"
-
-
-def _listed(names: list[str]) -> str:
-    lowered = [name if name.isupper() else name[:1].lower() + name[1:] for name in names]
-    return lowered[0] if len(lowered) == 1 else f"{', '.join(lowered[:-1])} and {lowered[-1]}"
+        return "everything"
+    chosen = [name if name.isupper() else name[:1].lower() + name[1:] for key, name in names.items() if key in follows]
+    *first, last = chosen or ["no topic that exists"]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -34,13 +34,11 @@ from newsletter.store.tables import (
     RulingRow,
     SummaryRow,
 )
-from newsletter.values import EVERY, MONTHLY, WEEKLY, Choice, Issue, IssuePiece, Selection, minutes_of
+from newsletter.values import EVERY, Choice, Issue, IssuePiece, Selection, minutes_of
 
 DRAFT, FROZEN, REJECTED, CANCELLED = "draft", "frozen", "rejected", "cancelled"
 DROP, PIN = "drop", "pin"
 NOTE, WITHDRAWN = "note", "withdrawn"
-_MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
-_ABOUT = dt.timedelta(days=3)
 
 
 class IssueError(Misused):
@@ -57,38 +55,6 @@ class Draft:
     input_hash: str
     selection: Selection
     entries: tuple[tuple[IssuePiece, int], ...]
-
-
-def round_up_title(name: str, kind: str, before: dt.date, day: dt.date) -> str:
-    """The title of a round-up that is due on ``day``, after the one that was due on ``before``.
-
-    ``AI Research Digest — Week of 16 to 22 November 2026``; one that is due about the turn of a month bears its name.
-    """
-    first = before + dt.timedelta(days=1)
-    if kind == MONTHLY:
-        middle = first + (day - first) / 2
-        begins = middle.replace(day=1)
-        ends = (begins + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
-        if abs(first - begins) <= _ABOUT and abs(day - ends) <= _ABOUT:
-            return f"{name} \N{EM DASH} {_MONTHS[middle.month - 1]} {middle.year}"
-    week = "Week of " if kind == WEEKLY else ""
-    return f"{name} \N{EM DASH} {week}{_span(first, day)}"
-
-
-def _span(first: dt.date, last: dt.date) -> str:
-    """``16 to 22 November 2026``, with of the first day only what differs."""
-    begin = f"{first.day}"
-    if (first.month, first.year) != (last.month, last.year):
-        begin += f" {_MONTHS[first.month - 1]}"
-    if first.year != last.year:
-        begin += f" {first.year}"
-    end = f"{last.day} {_MONTHS[last.month - 1]} {last.year}"
-    return f"{begin} to {end}" if first < last else end
-
-
-def title_for(name: str, date: dt.date) -> str:
-    """The dated title of an issue: ``AI Research Digest — 29 May 2026``."""
-    return f"{name} \N{EM DASH} {date.day} {_MONTHS[date.month - 1]} {date.year}"
 
 
 def save(session: Session, draft: Draft, now: dt.datetime, number: int | None = None) -> int:

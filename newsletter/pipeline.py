@@ -171,7 +171,7 @@ def build(
                 issues.reject(session, number, press.clocks.now())
         return Built(None, picked.shortfall, warnings=tuple(_warnings(picked, ())))
     day = slots.day_of(slot)
-    draft = Draft(slot, day, issues.title_for(press.config.newsletter.name, day), current, picked, entries)
+    draft = Draft(slot, day, press.renderer.title_for(day), current, picked, entries)
     return _save(press, desk, draft, number)
 
 
@@ -362,12 +362,14 @@ def assignments(press: Press, session: Session, issue: Issue) -> dict[str, Assig
 def freeze(press: Press, number: int) -> None:
     """Take the draft's pieces, make it public, and write its whole audience: one transaction, all or nothing.
 
-    Readers who just changed to every issue get the best of what they would miss, too.
+    Readers who just changed to every issue get the best of what they would miss, too. Raises RenderingError, and
+    freezes nothing, when a template of the owner's is at fault.
     """
     now, most = press.clocks.now(), press.config.schedule.roundup_pieces
     with press.store.write() as session:
         check_witness(press.store, session)
         issue = issues.load(session, number)
+        press.renderer.edition(Edition(issue, issue.pieces))
         plan = roundups.catch_up(session, issue, now=now, most=most, known_topics=_topics(press))
         issues.publish(session, number, now)
         _plan(press, session, issue, plan, now)
@@ -405,7 +407,7 @@ def _round_up(press: Press, session: Session, slot: Slot) -> int:
     config, now = press.config, press.clocks.now()
     before = config.timetable().before(slot)
     day, moment = (before.day, before.at) if before else (slot.day, slot.at)
-    title = issues.round_up_title(config.newsletter.name, slot.kind, day, slot.day)
+    title = press.renderer.round_up_title(slot.kind, day, slot.day)
     after = max(issues.last_decided(session, slot.kind) or moment, now - roundups.LOOK_BACK)
     number = issues.add_round_up(session, slot, title, now)
     issue = issues.load(session, number)
@@ -598,14 +600,13 @@ def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> Messag
     """An edition addressed to the reader of a claimed delivery."""
     config, tokens = press.config, press.tokens
     base = config.web.base_url.rstrip("/")
-    names = {topic.key: topic.name for topic in config.topics}
     way_out = tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)
     reader = Reader(
         address=claimed.address,
         unsubscribe_url=f"{base}/u/{way_out}",
         unsubscribe_mail=messages.unsubscribe_mail(config.delivery.mailbox, way_out),
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
-        because=editions.because(claimed.follows, names, issue.kind),
+        because=press.renderer.because(claimed.follows, issue.kind),
         feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, claimed.issue)}",
     )
     return made.address(reader, key=claimed.key, date=press.clocks.now(), text_only=claimed.text_only)

@@ -22,21 +22,24 @@ from newsletter import costs, deliveries, editions, grounding, issues, messages,
 from newsletter.config import Config
 from newsletter.costs import Cost
 from newsletter.deliveries import Claimed
-from newsletter.editions import Follows
 from newsletter.issues import DRAFT
 from newsletter.pipeline import Press
+from newsletter.problems import Misused
+from newsletter.rendering import MOST_HTML_BYTES
 from newsletter.store.tables import AudienceGroupRow
 from newsletter.values import Edition, Issue, IssuePiece, Message, SummaryKind
 from newsletter.writers import source_hash
 from subscribers import Format, Frequency, Purpose, TokenError, Trouble
 
-MOST_HTML_BYTES = 90_000
-"""Gmail clips a mail above 102 kB; the rest is room for what providers add."""
 LEFT_OUT = "left out: "
 """How a summary's note begins that tells of a claim that failed a check."""
 TEXT_COLUMNS = 72
 SAMPLE_ADDRESS = "reader@example.com"
 """Shown for an edition that nobody gets, so that an owner without subscribers sees the mail too."""
+
+
+class NoSuchReader(Misused):
+    """The reader whose mail is asked for gets none; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EditionPreview:
-    """One edition as one of its readers gets it."""
+    """One edition as one of its readers gets it.
+
+    ``shortened`` are the numbers of the pieces that had to be made shorter to keep the mail small. ``seen_by`` is the
+    address of the reader whom the owner named, else empty.
+    """
 
     name: str
     readers: int
@@ -63,6 +70,8 @@ class EditionPreview:
     text: str
     message: bytes
     headers: tuple[tuple[str, str], ...]
+    shortened: tuple[int, ...] = ()
+    seen_by: str = ""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -118,19 +127,27 @@ class Placeholders:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Readers who get one edition."""
+    """Readers who get one edition. ``number`` is the edition's in the ledger, 0 in a draft."""
 
     edition: Edition
     follows: tuple[str, ...]
     readers: int
+    number: int = 0
 
 
-def prepare(press: Press, session: Session, number: int) -> Preview:
-    """Make the preview of an issue. Reads only. Raises IssueError when there is none of that number."""
+def prepare(press: Press, session: Session, number: int, seen_by: str = "") -> Preview:
+    """Make the preview of an issue. Reads only.
+
+    ``seen_by`` is the address of a reader whose own mail comes first. Raises IssueError when there is no issue of that
+    number, and NoSuchReader when that reader gets none.
+    """
     issue = issues.load(session, number)
     groups, skipped = _groups(press, session, issue)
     shown = replace(press, tokens=Placeholders())
-    made = tuple(_edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False))
+    own = (_own_edition(shown, session, issue, groups, seen_by),) if seen_by else ()
+    made = own + tuple(
+        _edition(shown, session, issue, group, name) for group, name in zip(groups, _names(), strict=False)
+    )
     row = issues.row_of(session, number)
     return Preview(
         issue=issue,
@@ -225,23 +242,61 @@ def _frozen(session: Session, issue: Issue) -> tuple[dict[str, _Group], dict[str
         who.setdefault(row.edition_id or 0, []).append(row.follows.partition(" ")[0])
     found = {
         str(key): _Group(
-            pipeline.edition_of(issue, pieces, entries), tuple(dict.fromkeys(who.get(key, ()))), readers.get(key, 0)
+            pipeline.edition_of(issue, pieces, entries),
+            tuple(dict.fromkeys(who.get(key, ()))),
+            readers.get(key, 0),
+            key,
         )
         for key, pieces in numbers.items()
     }
     return found, deliveries.skips(session, issue.number)
 
 
-def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: str) -> EditionPreview:
+def _own_edition(
+    press: Press, session: Session, issue: Issue, groups: Sequence[_Group], address: str
+) -> EditionPreview:
+    """The edition that one reader gets, or got, addressed to them."""
+    try:
+        who = subscribers.find(session, address)
+    except subscribers.InvalidAddress as error:
+        raise NoSuchReader(f"{address} is no mail address: {error}") from error
+    if who is None:
+        raise NoSuchReader(f"{address} is nobody's here; `newsletter subscribers list` shows who is")
+    if issue.state == DRAFT:
+        group = _drafted_group(press, session, issue, groups, who)
+    else:
+        edition = deliveries.edition_of_reader(session, issue.number, who.id or 0)
+        group = next((group for group in groups if group.number == edition), None)
+    if group is None:
+        raise NoSuchReader(f"{address} gets nothing of issue {issue.number}: no piece of it fits their topics")
+    return replace(_edition(press, session, issue, group, "own", _claimed(issue, who)), seen_by=who.address)
+
+
+def _drafted_group(
+    press: Press, session: Session, issue: Issue, groups: Sequence[_Group], who: subscribers.Subscriber
+) -> _Group | None:
+    now, person = press.clocks.now(), subscribers.Subscriber
+    query = select(person.id).where(person.id == who.id, subscribers.in_audience(now, Frequency(issue.kind)))
+    if session.exec(query).first() is None:
+        state = subscribers.state_at(who, now).value
+        raise NoSuchReader(
+            f"{who.address} is not among the readers of every issue ({state}); see `newsletter subscribers show`"
+        )
+    return next((group for group in groups if who.follows in group.follows), None)
+
+
+def _edition(
+    press: Press, session: Session, issue: Issue, group: _Group, name: str, who: Claimed | None = None
+) -> EditionPreview:
     mould = pipeline.mould(press, issue, group.edition)
-    reader = _reader(session, press, issue, group)
+    reader = who or _reader(session, press, issue, group)
     message = pipeline.address(press, issue, mould, reader)
     with_html = pipeline.address(press, issue, mould, replace(reader, text_only=False))
     names = {topic.key: topic.name for topic in press.config.topics}
     return EditionPreview(
         name=name,
         readers=group.readers,
-        follows=tuple(_describe(subscribers.topics_of(text), names) for text in group.follows),
+        follows=tuple(editions.describe(subscribers.topics_of(text), names) for text in group.follows),
         subject=mould.rendered.subject,
         preheader=mould.rendered.preheader,
         minutes=group.edition.minutes,
@@ -250,12 +305,7 @@ def _edition(press: Press, session: Session, issue: Issue, group: _Group, name: 
         text=message.text,
         message=messages.to_bytes(message),
         headers=message.headers,
-    )
-
-
-def _describe(follows: Follows, names: dict[str, str]) -> str:
-    return (
-        "everything" if follows is editions.EVERYTHING else editions.because(follows, names).removeprefix("you follow ")
+        shortened=mould.rendered.shortened,
     )
 
 
@@ -273,6 +323,10 @@ def _reader(session: Session, press: Press, issue: Issue, group: _Group) -> Clai
     who = session.exec(query).first()
     if who is None:
         return Claimed(0, issue.number, 0, 0, SAMPLE_ADDRESS, "", False, None)
+    return _claimed(issue, who)
+
+
+def _claimed(issue: Issue, who: subscribers.Subscriber) -> Claimed:
     text_only = who.format == Format.TEXT
     return Claimed(
         0, issue.number, who.id or 0, 0, who.address, who.name, text_only, subscribers.topics_of(who.follows)
@@ -289,7 +343,9 @@ def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[C
         e.name for e in made if not all(p.piece.url in e.text for p in issue.pieces if p.piece.id in e.piece_ids)
     ]
     return [
-        Check("HTML size", html <= MOST_HTML_BYTES, f"largest {html:,} of {MOST_HTML_BYTES:,} bytes"),
+        Check(
+            "HTML size", html <= MOST_HTML_BYTES, f"largest {html:,} of {MOST_HTML_BYTES:,} bytes{_shortenings(made)}"
+        ),
         Check("text width", widest <= TEXT_COLUMNS, f"widest line {widest} of {TEXT_COLUMNS} columns"),
         Check("external requests", not remote, ", ".join(remote) or "none"),
         Check("line length", longest <= 998, f"longest line {longest} of 998 bytes"),
@@ -298,6 +354,12 @@ def checks(press: Press, issue: Issue, made: Sequence[EditionPreview]) -> list[C
         ),
         _sender_check(press),
     ]
+
+
+def _shortenings(made: Sequence[EditionPreview]) -> str:
+    """Which pieces of which editions had to be shortened, as the end of a sentence."""
+    told = [f"{one.name} (pieces {', '.join(map(str, one.shortened))})" for one in made if one.shortened]
+    return f"; shortened to fit, with a link to the rest: edition {', '.join(told)}" if told else ""
 
 
 def _sender_check(press: Press) -> Check:
@@ -355,6 +417,7 @@ def report(preview: Preview) -> dict[str, Any]:
                 "subject": edition.subject,
                 "minutes": edition.minutes,
                 "bytes": edition.sizes,
+                "shortened": list(edition.shortened),
             }
             for edition in preview.editions
         ],
@@ -386,16 +449,29 @@ def _piece_json(issue: Issue, position: int) -> dict[str, Any]:
     }
 
 
-def write(press: Press, preview: Preview, folder: Path) -> Path:
-    """Write the page, `.html .txt .eml` of each edition and `report.json`. Returns the page's path."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def page(press: Press, preview: Preview, live: str = "") -> str:
+    """The page. With ``live``, the path of an address that answers with another text once there is something new, it
+    looks there every second and loads itself anew."""
+    return press.renderer.page("preview.html", preview=preview, report=report(preview), live=live)
+
+
+def files(preview: Preview) -> dict[str, bytes]:
+    """What lies beside the page, by name: `.html .txt .eml` of each edition and `report.json`."""
+    made: dict[str, bytes] = {}
     for edition in preview.editions:
         name = f"edition-{edition.name.lower()}"
-        (folder / f"{name}.html").write_text(edition.html, encoding="utf-8", newline="")
-        (folder / f"{name}.txt").write_text(edition.text, encoding="utf-8", newline="")
-        (folder / f"{name}.eml").write_bytes(edition.message)
-    summary = report(preview)
-    (folder / "report.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = folder / "index.html"
-    page.write_text(press.renderer.page("preview.html", preview=preview, report=summary), encoding="utf-8", newline="")
-    return page
+        made[f"{name}.html"] = edition.html.encode()
+        made[f"{name}.txt"] = edition.text.encode()
+        made[f"{name}.eml"] = edition.message
+    made["report.json"] = (json.dumps(report(preview), indent=2, ensure_ascii=False) + "\n").encode()
+    return made
+
+
+def write(press: Press, preview: Preview, folder: Path) -> Path:
+    """Write the page and the files beside it. Returns the page's path."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in files(preview).items():
+        (folder / name).write_bytes(content)
+    file = folder / "index.html"
+    file.write_text(page(press, preview), encoding="utf-8", newline="")
+    return file

@@ -14,13 +14,17 @@ import base64
 import datetime as dt
 import hashlib
 import html
+import itertools
 import re
 import secrets
 import string
 import tomllib
+import traceback
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +36,12 @@ import mjml
 from markupsafe import Markup
 
 from newsletter.problems import Misconfigured
+from newsletter.slots import month_of
+from newsletter.theme import Theme
 from newsletter.values import (
+    EVERY,
+    MONTHLY,
+    WEEKLY,
     Edition,
     IssuePiece,
     Section,
@@ -45,6 +54,12 @@ from newsletter.values import (
 
 COLUMNS = 72
 """Longest line of the text part; a URL alone on its line may be longer."""
+
+MOST_HTML_BYTES = 90_000
+"""Gmail clips a mail above 102 kB; the rest is room for what providers add."""
+
+SHORT_TEXT, SHORT_LINE, SHORT_LINK = 400, 60, 300
+"""Most characters of a piece's text, of each of its lines, and of its link, where an edition would be too large."""
 
 SUBJECT_LENGTH = 90
 PREHEADER_LENGTH = 140
@@ -70,6 +85,10 @@ _MEND = "copy it from words/en.toml and translate it"
 _PADDING = "\u034f\u200c\u00a0" * 60
 
 
+_MISTAKES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a template may raise when it runs: its expressions can do whatever Python's can."""
+
+
 class RenderingError(Misconfigured):
     """Something cannot be rendered; the text says what, and what mends it."""
 
@@ -78,7 +97,8 @@ class RenderingError(Misconfigured):
 class Masthead:
     """What every mail of a newsletter says of itself.
 
-    ``topic_names`` are the topics' names by key. ``base_url`` is where the public pages are; ``time_zone``
+    ``logo`` is a text shown large in the place of the name (empty: the name). ``topic_names`` are the topics'
+    names by key. ``base_url`` is where the public pages are; ``time_zone``
     (an IANA name) says which day a piece was published on. ``postal_address`` may have several lines.
     """
 
@@ -88,7 +108,13 @@ class Masthead:
     language: str = "en"
     time_zone: str = "UTC"
     postal_address: str = ""
+    logo: str = ""
     topic_names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def brand(self) -> str:
+        """What stands where others have a logo."""
+        return self.logo or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,56 +141,6 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Palette:
-    """The colours of one look, as ``#rrggbb``.
-
-    ``ink``, ``muted``, ``accent`` and ``ours`` (what we suggest or mark) are colours of text: their
-    contrast is at least 4.5 on ``paper`` and on ``tint`` (WCAG 2.2, 1.4.3). ``line`` and ``rule`` only
-    separate and underline.
-    """
-
-    paper: str
-    tint: str
-    ink: str
-    muted: str
-    accent: str
-    ours: str
-    line: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Theme:
-    """How a newsletter looks: two palettes, and two lists of fonts that readers have on their machines.
-
-    Fonts are written without quotes, which CSS allows and which keeps them plain inside attributes.
-    """
-
-    light: Palette = Palette(
-        paper="#ffffff",
-        tint="#edf4f2",
-        ink="#1b2023",
-        muted="#566068",
-        accent="#0b5f58",
-        ours="#7c4a03",
-        line="#d5dad9",
-        rule="#8fb5b0",
-    )
-    dark: Palette = Palette(
-        paper="#14181a",
-        tint="#1d282a",
-        ink="#e4e8e7",
-        muted="#a2adb1",
-        accent="#7fd0c4",
-        ours="#e5b871",
-        line="#384144",
-        rule="#4f8079",
-    )
-    display_font: str = "Georgia, Times New Roman, Times, serif"
-    text_font: str = "-apple-system, Segoe UI, Arial, sans-serif"
-
-
-@dataclass(frozen=True, slots=True)
 class Form:
     """A text with gaps: ``parts`` are what stands between the gaps, one more than there are ``gaps``.
 
@@ -188,7 +164,8 @@ class Form:
 class RenderedEdition:
     """An edition as it leaves, but for what differs from reader to reader.
 
-    ``reason`` and ``sent_to`` are the two sentences about a reader, with a gap each.
+    ``reason`` and ``sent_to`` are the two sentences about a reader, with a gap each. ``shortened`` are the numbers,
+    from 1, of pieces that had to be made shorter than they are on the web, since the whole mail would be too large.
     """
 
     subject: str
@@ -197,6 +174,7 @@ class RenderedEdition:
     text_form: Form
     reason: Form
     sent_to: Form
+    shortened: tuple[int, ...] = ()
 
     def html(self, reader: Reader) -> str:
         """The HTML part for a reader."""
@@ -295,7 +273,7 @@ class Phrases:
 
     def __call__(self, key: str, n: int | None = None, **values: object) -> str:
         """The text of that key with its values; ``n`` picks singular or plural and is a value too."""
-        return self._pattern(key, n).format(n=n, **values)
+        return self._pattern(key, n).format(n=None if n is None else self.number(n), **values)
 
     def form(self, key: str, gap: str) -> Form:
         """The text of that key as a form with one gap."""
@@ -307,6 +285,37 @@ class Phrases:
     def date(self, day: dt.date) -> str:
         """A date as the language writes it: "29 May 2026". Needs no locale of the machine."""
         return self("date", day=day.day, month=self._value("months")[day.month - 1], year=day.year)
+
+    def number(self, n: int) -> str:
+        """A whole number as the language writes it: "12,345"."""
+        return f"{n:,}".replace(",", self("thousands"))
+
+    def heading(self, section: Section) -> str:
+        """The heading of a section: the language's own, ``sections.KEY``, else the one that it was written with."""
+        return str(self._table.get("sections", {}).get(section.key, section.heading))
+
+    def because(self, names: Sequence[str] | None, kind: str = EVERY) -> str:
+        """Why a reader gets a mail, by the names of the topics they follow (None: everything), and how often."""
+        if names is None:
+            reason = self("because_everything")
+        elif names:
+            # In the middle of a sentence; an abbreviation stays as it is, and so does every noun of German.
+            lowers = self._value("topics_begin_small")
+            inside = [name[:1].lower() + name[1:] if lowers and not name.isupper() else name for name in names]
+            reason = self("because_topics", topics=self.listed(inside))
+        else:
+            return self("because_asked")
+        return reason if kind == EVERY else self(f"because_{kind}", because=reason)
+
+    def span(self, first: dt.date, last: dt.date) -> str:
+        """The days from one to another, with of the first only what differs: "16 to 22 November 2026"."""
+        if first >= last:
+            return self.date(last)
+        begin = self.date(first)
+        if first.year == last.year:
+            month = "" if first.month == last.month else self._value("months")[first.month - 1]
+            begin = self("day_and_month", day=first.day, month=month) if month else self("day", day=first.day)
+        return self("span", first=begin, last=self.date(last))
 
     def listed(self, names: Iterable[str]) -> str:
         """Names as the language lists them: "A, B and C"."""
@@ -334,7 +343,7 @@ class Phrases:
 
     def _pattern(self, key: str, n: int | None = None) -> str:
         found = self._value(key)
-        return str(found["one" if n == 1 else "other"] if isinstance(found, Mapping) else found)
+        return str(found["one" if n in self._value("singular") else "other"] if isinstance(found, Mapping) else found)
 
     def _value(self, key: str) -> Any:
         try:
@@ -366,7 +375,8 @@ class PieceView:
 
     ``number`` counts the edition's pieces and ``place`` the issue's, from 1 (0: the issue has no such piece).
     ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full
-    digest; ``length`` is how long the piece is, when we had the whole of it.
+    digest; ``length`` is how long the piece is, when we had the whole of it. ``more`` is the label of a link to
+    ``here``, where the rest is, when this is not the whole of our text.
     """
 
     number: int
@@ -381,14 +391,15 @@ class PieceView:
     sections: tuple[SectionView, ...]
     read: str
     length: str
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class IssueView:
     """What the templates say of an edition as a whole.
 
-    ``wordmark`` and ``rest`` are the title in two parts when it starts with the newsletter's name, else
-    empty.
+    ``wordmark`` (the logo text) and ``rest`` are the title in two parts when it starts with the newsletter's
+    name, else empty.
     """
 
     title: str
@@ -456,16 +467,38 @@ class Renderer:
     def edition(self, edition: Edition) -> RenderedEdition:
         """Render an edition for all its readers. The same edition gives the same result.
 
-        Raises RenderingError when a template is at fault; the text names it.
+        Above 90,000 bytes of HTML, pieces become shorter, that of the lowest score first. Raises RenderingError
+        when a template is at fault; the text names it.
         """
         layout = self.layout(edition)
-        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url", "feedback_url"), repr(layout))
-        values = {item.name: getattr(layout, item.name) for item in fields(layout)} | {"reader": holes}
+        whole = self._rendered(layout)
+        if whole.size <= MOST_HTML_BYTES:
+            return whole
+        steps, more = _steps(edition.pieces), self._say("read_on")
+        least = bisect_left(
+            range(1, len(steps)),
+            True,
+            key=lambda count: (
+                self._rendered(_cut(layout, steps[:count], more), with_text=False).size <= MOST_HTML_BYTES
+            ),
+        )
+        cut = _cut(layout, steps[: least + 1], more)
+        changed = (new.number for old, new in zip(layout.pieces, cut.pieces, strict=True) if old != new)
+        return replace(self._rendered(cut), shortened=tuple(changed))
+
+    def markup(self, edition: Edition) -> str:
+        """The MJML of an edition, as it is before it becomes HTML: for whoever judges our templates."""
+        values, _ = _gapped(self.layout(edition))
+        return self._render("email/issue.mjml", **values)
+
+    def _rendered(self, layout: Layout, *, with_text: bool = True) -> RenderedEdition:
+        values, holes = _gapped(layout)
+        text = _tidy(self._render("email/issue.txt", **values)) if with_text else ""
         return RenderedEdition(
             subject=layout.subject,
             preheader=layout.preheader,
             html_form=_split(self._html("email/issue.mjml", **values), holes),
-            text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
+            text_form=_split(text, holes),
             reason=self._say.form("reason", "because"),
             sent_to=self._say.form("sent_to", "address"),
         )
@@ -495,6 +528,33 @@ class Renderer:
         """What the mail says of an edition, for a page that says the same."""
         return _Composer(self._masthead, self._say).compose(edition)
 
+    def title_for(self, day: dt.date) -> str:
+        """The dated title of an issue: ``AI Research Digest — 29 May 2026``."""
+        return f"{self._masthead.name} \N{EM DASH} {self._say.date(day)}"
+
+    def round_up_title(self, kind: str, before: dt.date, day: dt.date) -> str:
+        """The title of a round-up that is due on ``day``, after the one that was due on ``before``.
+
+        ``AI Research Digest — Week of 16 to 22 November 2026``; a monthly one that is due about the turn of a month
+        bears its name.
+        """
+        first = before + dt.timedelta(days=1)
+        month = month_of(first, day) if kind == MONTHLY else None
+        if month:
+            period = self._say.month(month)
+        else:
+            span = self._say.span(first, day)
+            period = self._say("week_of", span=span) if kind == WEEKLY else span
+        return f"{self._masthead.name} \N{EM DASH} {period}"
+
+    def because(self, follows: frozenset[str] | None, kind: str = EVERY) -> str:
+        """Why a reader gets a mail: "you follow evaluations and interpretability". ``follows`` as in editions.
+
+        ``kind`` is the issue's: who reads round-ups asked for one mail a week or a month.
+        """
+        names = self._masthead.topic_names
+        return self._say.because(None if follows is None else [names[key] for key in names if key in follows], kind)
+
     def title_parts(self, title: str) -> tuple[str, str]:
         """An issue's title as the newsletter's name, empty when it does not start with it, and the rest."""
         return _title_parts(one_line(title), self._masthead.name)
@@ -505,6 +565,11 @@ class Renderer:
         Every value is escaped, in the XML files too.
         """
         return self._render(f"pages/{name}", **values)
+
+    def check(self) -> None:
+        """Read every template. Raises RenderingError for the first that cannot be read at all."""
+        for path in self._jinja.list_templates(extensions=["mjml", "txt", "html", "xml", "svg", "css", "js"]):
+            self._template(path)
 
     def style_source(self) -> str:
         """The pages' style sheet as a Content-Security-Policy allows it: ``'sha256-...'`` (CSP 3, 2.3.1).
@@ -530,13 +595,30 @@ class Renderer:
             "columns": COLUMNS,
         }
         try:
-            return self._jinja.get_template(path).render(shared | values)
+            return self._template(path).render(shared | values)
         except jinja2.TemplateSyntaxError as error:
-            raise RenderingError(f"{error.name or path}:{error.lineno}: {error.message}") from error
+            raise RenderingError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
         except jinja2.TemplateNotFound as error:
             raise RenderingError(f"{path}: there is no template {error.name}") from error
-        except jinja2.UndefinedError as error:
-            raise RenderingError(f"{path}: {error.message}") from error
+        except _MISTAKES as error:
+            raise RenderingError(f"{self._place(error) or path}: {one_line(str(error))}") from error
+
+    def _template(self, path: str) -> jinja2.Template:
+        try:
+            return self._jinja.get_template(path)
+        except jinja2.TemplateSyntaxError as error:
+            raise RenderingError(f"{error.filename or path}:{error.lineno}: {error.message}") from error
+        except UnicodeDecodeError as error:
+            raise RenderingError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+
+    def _place(self, error: Exception) -> str:
+        """Where in a template an error arose, as file and line; empty when it was in none."""
+        found = ""
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            file = Path(frame.f_code.co_filename)
+            if any(file.is_relative_to(folder) for folder in self._folders) and file.suffix != ".py":
+                found = f"{file}:{line}"
+        return found
 
 
 def templates_folder() -> Path:
@@ -663,7 +745,7 @@ class _Composer:
         minutes = say("minutes_to_read", edition.minutes)
         return IssueView(
             title=title,
-            wordmark=wordmark,
+            wordmark=one_line(self._masthead.brand) if wordmark else "",
             rest=rest if wordmark else "",
             count=say("pieces_from", count, sources=sources),
             minutes=minutes,
@@ -734,7 +816,7 @@ class _Composer:
         is_excerpt = summary.kind is SummaryKind.EXCERPTS
         for place, section in enumerate(sorted(written, key=lambda section: section.key != LIFTED)):
             opening = "" if place == 0 else self._say("excerpts" if is_excerpt else "opening")
-            yield _section(section, one_line(section.heading) or opening, is_excerpt)
+            yield _section(section, one_line(self._say.heading(section)) or opening, is_excerpt)
 
     def _notice(self, summaries: list[Summary]) -> str:
         models = _models(summaries)
@@ -804,6 +886,72 @@ def _subject(title: str, pieces: tuple[PieceView, ...]) -> str:
     return f"{shortened(pieces[0].title, room)} · {title}" if room >= 20 else shortened(title, SUBJECT_LENGTH)
 
 
+class _Level(IntEnum):
+    """How much of a piece is left where an edition would be too large."""
+
+    OPENING = 1
+    HEAD = 2
+    BARE = 3
+
+
+def _steps(entries: Sequence[IssuePiece]) -> list[tuple[int, _Level]]:
+    """What to shorten, one step after another: a place among the pieces, and what is then left of that piece.
+
+    The lowest score comes first, of equal ones the last piece; no piece loses more before every other has lost as
+    much.
+    """
+    lowest = sorted(range(len(entries)), key=lambda place: (entries[place].score, -place))
+    return [(place, level) for level in _Level for place in lowest]
+
+
+def _cut(layout: Layout, steps: Iterable[tuple[int, _Level]], more: str) -> Layout:
+    """The layout with its pieces shortened; ``more`` is the label of the link to the rest.
+
+    Once even heads are shortened, so is what the issue says of all its pieces.
+    """
+    pieces, issue = list(layout.pieces), layout.issue
+    for place, level in steps:
+        pieces[place] = _cut_piece(layout.pieces[place], level, more)
+        if level is _Level.BARE:
+            issue = _cut_issue(layout.issue)
+    return replace(layout, issue=issue, pieces=tuple(pieces))
+
+
+def _cut_piece(piece: PieceView, level: _Level, more: str) -> PieceView:
+    sections = tuple(map(_opening, piece.sections[:1])) if level is _Level.OPENING else ()
+    if sections == piece.sections and level is not _Level.BARE:
+        return piece
+    cut = replace(piece, sections=sections, more=more if piece.here else "")
+    if level is not _Level.BARE:
+        return cut
+    return replace(
+        cut,
+        place=0,
+        title=shortened(piece.title, SHORT_LINE),
+        facts=(shortened("\N{NO-BREAK SPACE}· ".join(piece.facts), SHORT_LINE),),
+        topics=(),
+        read=shortened(piece.read, SHORT_LINE),
+        link=piece.link if len(piece.link) <= SHORT_LINK else "",
+    )
+
+
+def _opening(section: SectionView) -> SectionView:
+    """The first texts of a section, as many as are short together; at least one, and that one cut if need be."""
+    lengths = itertools.accumulate(map(len, section.texts))
+    kept = sum(1 for length in lengths if length <= SHORT_TEXT)
+    return replace(section, texts=section.texts[:kept] or (shortened(section.texts[0], SHORT_TEXT),))
+
+
+def _cut_issue(issue: IssueView) -> IssueView:
+    return replace(
+        issue,
+        count=shortened(issue.count, SHORT_TEXT),
+        topics=(),
+        notice=shortened(issue.notice, SHORT_TEXT),
+        origins=tuple(shortened(line, SHORT_TEXT) for line in issue.origins),
+    )
+
+
 def _letter(words: LetterWords, name: str, values: Mapping[str, str], say: Phrases) -> tuple[str, LetterView]:
     """A letter's subject, and what the templates lay out. Raises ValueError that says which value is at fault."""
     missing = [key for key in words.needs if key not in values]
@@ -822,7 +970,7 @@ def _letter(words: LetterWords, name: str, values: Mapping[str, str], say: Phras
         after=words.after.format_map(texts),
         sent_to=say("letter_sent_to", address=texts["address"]),
     )
-    return shortened(words.subject.format_map(texts), SUBJECT_LENGTH), view
+    return shortened(one_line(words.subject.format_map(texts)), SUBJECT_LENGTH), view
 
 
 def _block(text: str) -> Iterator[str]:
@@ -902,6 +1050,12 @@ def _toml(file: Path) -> dict[str, Any]:
         raise RenderingError(f"{file}: {error}") from error
 
 
+def _gapped(layout: Layout) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the templates of an issue are given, and the words that stand where each reader's values will."""
+    holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url", "feedback_url"), repr(layout))
+    return {item.name: getattr(layout, item.name) for item in fields(layout)} | {"reader": holes}, holes
+
+
 def _sentinels(names: Iterable[str], content: str) -> dict[str, str]:
     """A random word for each gap, none of it in the content. All have one length, so layout never varies."""
     while True:
@@ -928,6 +1082,9 @@ def _compile(markup: str, path: str) -> str:
         raise RenderingError(f"{path}: MJML has no {left.group().strip('</')} there")
     # A landmark that screen readers jump to; the compiler offers no way to name it.
     compiled = compiled.replace('role="article"', 'role="main"', 1)
+    # The preheader is hidden by display:none. Letters of one pixel in the colour of the paper are what SpamAssassin
+    # takes for hidden advertising (FONT_INVIS_MSGID, HTML_FONT_LOW_CONTRAST).
+    compiled = compiled.replace("display:none;font-size:1px;color:#ffffff;", "display:none;", 1)
     # The compiler drops white space between blocks; whoever strips the tags would find words grown together.
     return re.sub(r"(</(?:p|h\d|li|tr|div)>|<br />)(?=[^\n])", r"\1\n", compiled)
 

@@ -20,6 +20,7 @@ KINDS = (EVERY, WEEKLY, MONTHLY)
 _FIELDS = 5
 _MINUTE, _DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 _MIDNIGHT = dt.time()
+_ABOUT = dt.timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,14 @@ class Timetable:
 def day_of(key: str) -> dt.date:
     """The local day of a slot by its key."""
     return dt.date.fromisoformat(key.rpartition(" ")[2][:10])
+
+
+def month_of(first: dt.date, last: dt.date) -> dt.date | None:
+    """The first day of the calendar month that a period is, give or take three days at each end; None: it is none."""
+    middle = first + (last - first) / 2
+    begins = middle.replace(day=1)
+    ends = (begins + dt.timedelta(days=31)).replace(day=1) - _DAY
+    return begins if abs(first - begins) <= _ABOUT and abs(last - ends) <= _ABOUT else None
 
 
 def check(cron: str) -> str:

@@ -25,7 +25,7 @@ COMMANDS = {
     "subscribers": "list, add, import, export and remove the people who get it",
     "fetch": "ask every source what is new",
     "build": "select, write and compose today's draft",
-    "preview": "write a page that shows what would go out",
+    "preview": "show what would go out, on a page that follows your changes",
     "send": "send today's issue, or show with --dry-run what would be sent",
     "run": "send each issue and round-up at its time, until stopped; with --once what is due now",
     "status": "show how the sending stands, and the way out of whatever is stuck",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from newsletter.pipeline import Press
     from newsletter.providers import Provider
     from newsletter.providers.smtp import Signature
+    from newsletter.rendering import Renderer
     from newsletter.sections import SectionSpec
     from newsletter.store import Store
     from newsletter.summaries import Desk
@@ -101,11 +102,18 @@ class Workshop:
     def press(self, store: Store) -> Press:
         """The parts that every stage shares."""
         from newsletter.pipeline import Press, frequencies
+
+        config = self.config
+        return Press(config, store, self.clocks, self.renderer(), self._tokens(), frequencies(config))
+
+    def renderer(self) -> Renderer:
+        """What makes mails and pages, with the owner's look, words and templates."""
         from newsletter.rendering import Masthead, Renderer
 
         config = self.config
         masthead = Masthead(
             name=config.newsletter.name,
+            logo=config.theme.logo,
             tagline=config.newsletter.tagline,
             language=config.newsletter.language,
             time_zone=config.newsletter.time_zone,
@@ -113,7 +121,7 @@ class Workshop:
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )
-        return Press(config, store, self.clocks, Renderer(masthead), self._tokens(), frequencies(config))
+        return Renderer(masthead, self.settings.templates, config.theme.value())
 
     def _tokens(self) -> Tokens:
         """What signs the links. Raises ConfigError for a key that could be guessed."""

@@ -40,11 +40,12 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
 
 
 def _check_parts(workshop: Workshop) -> None:
-    """What only the parts know: whether provider, sections and kinds of sources exist."""
+    """What only the parts know: whether provider, sections, kinds of sources and the owner's templates are good."""
     from newsletter import sections, sources
     from newsletter.config import ConfigError
 
     workshop.provider()
+    workshop.renderer().check()
     known = sections.names()
     for section in workshop.config.writing.sections:
         if section not in known:

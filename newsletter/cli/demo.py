@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         with sample.store() as store:
             page = _run(sample, store, folder)
     if not arguments.no_open:
-        open_page(workshop, page)
+        open_page(workshop, page.as_uri())
     return Exit.DONE
 
 

@@ -75,7 +75,7 @@ class Life:
             if not self.coming:
                 return Built(None, "there is nothing new")
             entries = tuple(self._store(session, *wanted) for wanted in self.coming)
-            title = issues.title_for(self.config.newsletter.name, day_of(slot.key))
+            title = self.press.renderer.title_for(day_of(slot.key))
             draft = Draft(slot.key, day_of(slot.key), title, f"hash {slot.key}", Selection((), ()), entries)
             return Built(issues.save(session, draft, self.now), changed=True)
 

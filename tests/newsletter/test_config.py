@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from newsletter.cli.config import toml_lines
 from newsletter.cli.init import starting_file
 from newsletter.config import Config, ConfigError, Settings, is_this_machine, keys, load
+from newsletter.theme import LIGHT, Theme
 
 
 def _load(folder: Path, text: str, **environment: str) -> Settings:
@@ -156,3 +158,47 @@ def test_a_schedule_that_names_no_time_is_refused_with_its_line(tmp_path: Path, 
 
 def test_an_empty_schedule_has_no_slots(tmp_path: Path) -> None:
     assert _load(tmp_path, '[schedule]\ncron = ""\n').config.timetable().kinds == ()
+
+
+def test_a_colour_that_cannot_be_read_is_refused_with_its_ratio_and_place(tmp_path: Path) -> None:
+    said = _problem(tmp_path, '[theme]\nlogo = "AI"\nlight_accent = "#777777"\n')
+    assert said.startswith(
+        "/newsletter.toml:3: `theme.light_accent`: #777777 has a contrast of 4.4 on light_paper #ffffff, "
+        "and text needs 4.5; "
+    )
+    assert said.count("\n") == 0
+
+
+def test_our_colours_are_held_to_a_background_of_the_owners(tmp_path: Path) -> None:
+    said = _problem(tmp_path, '[theme]\ndark_tint = "#9a9a9a"\n')
+    assert "`theme.dark_muted`: #a2adb1 has a contrast of 1.2 on dark_tint #9a9a9a" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('light_paper = "white"', "'white' is no colour, such as #0b5f58"),
+        ('light_ink = "#000000;}"', "is no colour"),
+        ("text_font = \"'Inter', serif\"", "is no list of fonts"),
+        ('text_font = "x; color: red"', "is no list of fonts"),
+        ('logo = "A\\nB"', "line break"),
+    ],
+)
+def test_a_theme_holds_colours_fonts_and_a_line_of_text(tmp_path: Path, line: str, said: str) -> None:
+    problem = _problem(tmp_path, f"[theme]\n{line}\n")
+    assert "/newsletter.toml:2: `theme." in problem and said in problem
+
+
+def test_a_theme_becomes_what_the_renderer_works_with(tmp_path: Path) -> None:
+    assert Config().theme.value() == Theme()
+    given = _load(tmp_path, '[theme]\nlight_accent = "#123456"\ntext_font = "Arial, sans-serif"\n').config
+    assert given.theme.value() == Theme(light=replace(LIGHT, accent="#123456"), text_font="Arial, sans-serif")
+
+
+def test_the_folder_of_templates_is_found_beside_the_file(tmp_path: Path) -> None:
+    settings = _load(tmp_path, '[theme]\ntemplates = "mine"\n')
+    with pytest.raises(ConfigError, match=r"`theme\.templates`: .*mine is no folder; make it, or correct the path"):
+        _ = settings.templates
+    (tmp_path / "mine").mkdir()
+    assert settings.templates == tmp_path / "mine"
+    assert _load(tmp_path, "").templates is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newsletter.editions import EVERYTHING, assign, because, fitting
+from newsletter.editions import EVERYTHING, assign, describe, fitting
 from newsletter.values import IssuePiece
 from tests.newsletter.makers import issue, piece, summary
 
@@ -51,8 +51,9 @@ def test_every_group_gets_an_edition_or_a_reason_and_pieces_keep_their_order(
             assert numbers == sorted(numbers)
 
 
-def test_why_a_reader_gets_this_names_their_topics() -> None:
+def test_an_owner_sees_what_readers_follow() -> None:
     names = {"a": "Evaluations", "b": "Interpretability", "c": "RL"}
-    assert because(EVERYTHING, names) == "you follow everything"
-    assert because(frozenset("a"), names) == "you follow evaluations"
-    assert because(frozenset("abc"), names) == "you follow evaluations, interpretability and RL"
+    assert describe(EVERYTHING, names) == "everything"
+    assert describe(frozenset("a"), names) == "evaluations"
+    assert describe(frozenset("abc"), names) == "evaluations, interpretability and RL"
+    assert describe(frozenset("x"), names) == "no topic that exists"

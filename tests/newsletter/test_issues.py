@@ -49,10 +49,6 @@ def _save(store: Store, draft: Draft, number: int | None = None) -> int:
         return issues.save(session, draft, DAY, number)
 
 
-def test_the_title_carries_the_date() -> None:
-    assert issues.title_for("AI Research Digest", dt.date(2026, 5, 29)) == "AI Research Digest \N{EM DASH} 29 May 2026"
-
-
 def test_a_draft_comes_back_as_it_was_stored(store: Store) -> None:
     draft = _draft(store, 2, 1, 3)
     number = _save(store, draft)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import string
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,26 +19,27 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from newsletter import sections
 from newsletter.rendering import (
     COLUMNS,
     LONGEST_READER,
+    MOST_HTML_BYTES,
     SUBJECT_LENGTH,
     LetterWords,
     Masthead,
-    Palette,
     Phrases,
     Reader,
     RenderedEdition,
     RenderedLetter,
     Renderer,
     RenderingError,
-    Theme,
     columns_of,
     shortened,
     templates_folder,
     web_link,
     wrap,
 )
+from newsletter.theme import Theme
 from newsletter.values import (
     Claim,
     Edition,
@@ -718,26 +720,68 @@ def test_fifteen_pieces_of_300_words_stay_under_90_000_bytes_for_any_reader() ->
     assert edition.size >= len(edition.html(READER).encode())
 
 
+def test_fifteen_pieces_as_long_as_published_ones_stay_whole() -> None:
+    """The published issues of the product have a median of 264 words and 1,900 bytes a piece."""
+    entries = [IssuePiece(makers.piece(n), digest(words=300, seed=n), ("safety",)) for n in range(1, 16)]
+    assert rendered(*entries).shortened == ()
+
+
+def scored(number: int, score: float, words: int = 1_000) -> IssuePiece:
+    """A piece that is long to write about, with a score."""
+    return IssuePiece(makers.piece(number), digest(words=words, seed=number), ("safety",), score)
+
+
+def test_what_is_too_large_becomes_shorter_from_the_lowest_score_on() -> None:
+    entries = [scored(number, score=float(number % 5)) for number in range(1, 16)]
+    edition = rendered(*entries)
+    assert edition.size <= MOST_HTML_BYTES
+    by_worth = sorted(range(1, 16), key=lambda number: (number % 5, -number))
+    assert edition.shortened == tuple(sorted(by_worth[: len(edition.shortened)]))
+    assert 0 < len(edition.shortened) < 15
+    page, text = parse(edition.html(READER)), edition.text(READER)
+    on = [link for link in page.all("a") if link.text == "Read on in the browser"]
+    assert [link.attributes["href"] for link in on] == [
+        f"https://newsletter.example.com/issues/12#piece-{number}" for number in edition.shortened
+    ]
+    assert text.count("Read on in the browser:") == len(on)
+    for number in range(1, 16):
+        assert f"Finding number {number} about some models" in page.shown
+        assert f"https://forum.example.com/posts/{number}" in page.links
+    assert READER.unsubscribe_url in page.links and "1 Example Street" in page.shown
+
+
+def test_one_byte_too_much_shortens_one_piece() -> None:
+    for words in range(300, 400, 4):
+        edition = rendered(*(scored(n, n, words) for n in range(1, 16)))
+        if edition.shortened:
+            break
+    assert edition.shortened == (1,)
+
+
+@pytest.mark.parametrize("text", [" ".join(NASTY), "w" * 3_000, "https://example.com/" + "a" * 3_000, "& " * 1_500])
+def test_whatever_fifty_pieces_say_the_mail_is_small_and_ends_with_its_footer(text: str) -> None:
+    entries = []
+    for number in range(1, 51):
+        one = saying(text)
+        entries.append(replace(one, piece=replace(one.piece, id=number), topics=("safety", "evaluations")))
+    edition = rendered(*entries)
+    assert edition.size <= MOST_HTML_BYTES
+    assert len(edition.shortened) == 50
+    page = parse(edition.html(READER))
+    assert page.faults == []
+    assert set(re.findall(r"https?://\S+", edition.text(READER))) >= set(page.links) - {text}
+    for out in (READER.unsubscribe_url, READER.preferences_url):
+        assert out in page.links and out in edition.text(READER)
+
+
+def test_without_a_web_issue_what_is_too_large_becomes_shorter_all_the_same() -> None:
+    nowhere = Renderer(replace(MASTHEAD, base_url=""))
+    edition = rendered(*(scored(n, n) for n in range(1, 16)), renderer=nowhere)
+    assert edition.shortened and edition.size <= MOST_HTML_BYTES
+    assert "Read on" not in edition.html(READER)
+
+
 # Looks
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of ``#rrggbb`` (WCAG 2.2)."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-@pytest.mark.parametrize("palette", [Theme().light, Theme().dark], ids=["light", "dark"])
-def test_every_colour_of_text_stands_out(palette: Palette) -> None:
-    for text in (palette.ink, palette.muted, palette.accent, palette.ours):
-        assert contrast(text, palette.paper) >= 4.5
-        assert contrast(text, palette.tint) >= 4.5
 
 
 def test_a_theme_changes_the_colours_and_fonts() -> None:
@@ -746,6 +790,148 @@ def test_a_theme_changes_the_colours_and_fonts() -> None:
     assert "#123456" in markup
     assert Theme().light.accent not in markup
     assert "Palatino, serif" in markup
+
+
+def test_a_logo_text_stands_in_the_place_of_the_name() -> None:
+    page = parse(rendered(renderer=Renderer(replace(MASTHEAD, logo="A·R·D"))).html(READER))
+    assert " ".join(page.one("h1").text.split()) == "A·R·D 29 May 2026"
+    assert page.one("title").text.endswith("AI Research Digest \N{EM DASH} 29 May 2026")
+
+
+def test_a_template_that_cannot_be_read_is_found_before_it_is_used(owned: Path) -> None:
+    Renderer(MASTHEAD, owned).check()
+    page = owned / "pages" / "left.html"
+    page.write_text("\n{% endif %}", "utf-8")
+    with pytest.raises(RenderingError, match=re.escape(f"{page}:2: ")):
+        Renderer(MASTHEAD, owned).check()
+    page.write_bytes(b"\xff")
+    with pytest.raises(RenderingError, match=r"pages/left\.html: byte 0 is not UTF-8"):
+        Renderer(MASTHEAD, owned).check()
+
+
+def test_every_template_of_ours_can_be_overridden_one_by_one(owned: Path) -> None:
+    ours = [file.relative_to(templates_folder()) for file in sorted(templates_folder().rglob("*.mjml"))]
+    assert len(ours) == 7
+    for path in ours:
+        whole = (templates_folder() / path).read_text("utf-8")
+        (owned / path).write_text(whole, "utf-8")
+        assert rendered(renderer=Renderer(MASTHEAD, owned)).html(READER) == rendered().html(READER)
+
+
+# Languages
+
+LANGUAGES = sorted(file.stem for file in (templates_folder() / "words").glob("*.toml"))
+
+
+def catalogue(language: str) -> dict[str, Any]:
+    return tomllib.loads((templates_folder() / "words" / f"{language}.toml").read_text("utf-8"))
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every text of a catalogue with its dotted key, also each of a list."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+            yield from ((f"{prefix}{key}.{place}", one) for place, one in enumerate(value))
+        else:
+            yield f"{prefix}{key}", value
+
+
+def gaps(text: str) -> Counter[str]:
+    return Counter(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+def test_german_and_french_come_with_english() -> None:
+    assert LANGUAGES == ["de", "en", "fr"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_has_every_text_with_the_same_gaps_and_headings(language: str) -> None:
+    theirs, ours = catalogue(language), dict(flat(catalogue("en")))
+    headings = theirs.pop("sections", {})
+    texts = dict(flat(theirs))
+    assert texts.keys() == ours.keys()
+    for key, text in texts.items():
+        assert type(text) is type(ours[key]), key
+        if isinstance(text, str):
+            assert gaps(text) == gaps(ours[key]), key
+            assert bool(text) == bool(ours[key]), key
+    if language != "en":
+        assert headings.keys() == {spec.key for spec in sections.load(sections.names()) if spec.heading}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "de",
+            [
+                "29. Mai 2026",
+                "1 Beitrag, ausgewählt aus The Forum",
+                "28. Mai 2026",
+                "Warum das wichtig ist",
+                "Das Wichtigste",
+                "Abbestellen",
+            ],
+        ),
+        (
+            "fr",
+            [
+                "29 mai 2026",
+                "1 article choisi parmi The Forum",
+                "28 mai 2026",
+                "Pourquoi c’est important",
+                "À retenir",
+                "Me désabonner",
+            ],
+        ),
+    ],
+)
+def test_an_issue_speaks_its_language_from_the_title_to_the_footer(language: str, said: list[str]) -> None:
+    renderer = Renderer(replace(MASTHEAD, language=language))
+    made = replace(issue(entry()), title=renderer.title_for(dt.date(2026, 5, 29)))
+    edition = renderer.edition(Edition(made, made.pieces))
+    page, text = parse(edition.html(READER)), " ".join(edition.text(READER).split())
+    assert page.one("html").attributes["lang"] == language
+    assert edition.subject.endswith(f" AI Research Digest \N{EM DASH} {said[0]}")
+    for words in said:
+        assert words in " ".join(page.shown.split()) and words in text
+    for english in ("Why it matters", "Key takeaways", "Unsubscribe", "Summary", "min read"):
+        assert english not in text
+
+
+@pytest.mark.parametrize(
+    ("language", "everything", "two", "none"),
+    [
+        ("en", "you follow everything", "you follow safety and RL", "you asked for it"),
+        ("de", "Sie alles lesen möchten", "Sie diese Themen gewählt haben: Safety und RL", "Sie darum gebeten haben"),
+        ("fr", "vous suivez tous les sujets", "vous suivez ces sujets\u00a0: safety et RL", "vous l’avez demandé"),
+    ],
+)
+def test_a_reader_is_told_why_they_get_a_mail(language: str, everything: str, two: str, none: str) -> None:
+    renderer = Renderer(replace(MASTHEAD, language=language, topic_names={"s": "Safety", "o": "Other", "r": "RL"}))
+    assert renderer.because(None) == everything
+    assert renderer.because(frozenset({"r", "s"})) == two
+    assert renderer.because(frozenset({"gone"})) == none
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "12,345 pieces"), ("de", "12.345 Beiträge"), ("fr", "12\u202f345 articles")]
+)
+def test_numbers_and_plurals_are_those_of_the_language(language: str, said: str) -> None:
+    say = Phrases(catalogue(language), language)
+    assert say("pieces", 12_345) == said
+    assert (say("pieces", 0) == f"0 {said.split()[-1]}") is (language != "fr")
+    assert say("pieces", 1).split()[0] == "1"
+
+
+@pytest.mark.parametrize("language", ["de", "fr"])
+@pytest.mark.parametrize("kind", catalogue("en")["letters"])
+def test_every_letter_can_be_written_in_every_language(language: str, kind: str) -> None:
+    made = Renderer(replace(MASTHEAD, language=language)).letter(kind, values_for(kind))
+    assert parse(made.html).faults == [] and long_lines(made.text) == []
+    assert made.subject != RENDERER.letter(kind, values_for(kind)).subject
 
 
 # Templates, words and pages
@@ -775,6 +961,10 @@ def test_an_owners_template_stands_in_for_ours_file_by_file(owned: Path) -> None
         ("{% if %}", "email/issue.mjml:1"),
         ("{{ nothing_of_that_name }}", "nothing_of_that_name"),
         ('{% extends "email/absent.mjml" %}', "email/absent.mjml"),
+        ("\n{{ 1 // 0 }}", "email/issue.mjml:2: integer division"),
+        ("{{ pieces + 1 }}", "email/issue.mjml:1: can only concatenate tuple"),
+        ("{{ pieces[0].title.no_such() }}", "email/issue.mjml:1: "),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "email/issue.mjml:1: maximum recursion"),
     ],
 )
 def test_a_broken_template_is_named(owned: Path, template: str, complaint: str) -> None:
@@ -805,6 +995,7 @@ def test_a_language_of_the_owners_sets_texts_dates_and_direction(owned: Path) ->
     texts = [e.attributes["style"] for e in page.all("div") if "line-height:1.58" in e.attributes.get("style", "")]
     assert texts
     assert all("text-align:right" in style for style in texts)
+    assert not [e for e in page.elements if "direction:ltr" in e.attributes.get("style", "")]
 
 
 def test_a_missing_text_is_named(owned: Path) -> None:
@@ -867,3 +1058,39 @@ def test_a_shortened_text_is_short_and_begins_like_the_whole(text: str, length: 
     short = shortened(text, length)
     assert len(short) <= length
     assert text.startswith(short.removesuffix("…"))
+
+
+def test_titles_of_round_ups_name_the_period() -> None:
+    def title(kind: str, before: str, day: str) -> str:
+        title = Renderer(Masthead("D", "")).round_up_title(
+            kind, dt.date.fromisoformat(before), dt.date.fromisoformat(day)
+        )
+        return title.removeprefix("D \N{EM DASH} ")
+
+    assert title("weekly", "2026-11-15", "2026-11-22") == "Week of 16 to 22 November 2026"
+    assert title("weekly", "2026-12-27", "2027-01-03") == "Week of 28 December 2026 to 3 January 2027"
+    assert title("weekly", "2026-11-29", "2026-12-06") == "Week of 30 November to 6 December 2026"
+    assert title("monthly", "2026-10-01", "2026-11-01") == "October 2026"
+    assert title("monthly", "2026-01-31", "2026-02-28") == "February 2026"
+    assert title("monthly", "2026-10-15", "2026-11-15") == "16 October to 15 November 2026"
+
+
+@pytest.mark.parametrize(
+    ("language", "week", "month", "reason"),
+    [
+        (
+            "en",
+            "Week of 30 November to 6 December 2026",
+            "October 2026",
+            "and asked for one mail a",
+        ),
+        ("de", "Woche vom 30. November bis 6. Dezember 2026", "Oktober 2026", "gewünscht ist eine Mail"),
+        ("fr", "Semaine du 30 novembre au 6 décembre 2026", "octobre 2026", "avez demandé un message par"),
+    ],
+)
+def test_a_round_up_speaks_the_newsletters_language(language: str, week: str, month: str, reason: str) -> None:
+    renderer = Renderer(Masthead("D", "", language=language))
+    assert renderer.round_up_title("weekly", dt.date(2026, 11, 29), dt.date(2026, 12, 6)).endswith(week)
+    assert renderer.round_up_title("monthly", dt.date(2026, 10, 1), dt.date(2026, 11, 1)).endswith(month)
+    reasons = {renderer.because(None, kind) for kind in ("every", "weekly", "monthly")}
+    assert len(reasons) == 3 and sum(reason in one for one in reasons) == 2

@@ -260,18 +260,6 @@ def test_a_mail_is_never_filled_beyond_what_is_shown_whole(store: Store) -> None
     assert 45_000 < life.press.renderer.edition(edition).size < 90_000
 
 
-def test_titles_name_the_period() -> None:
-    def title(kind: str, before: str, day: str) -> str:
-        return issues.round_up_title("D", kind, dt.date.fromisoformat(before), dt.date.fromisoformat(day))[4:]
-
-    assert title("weekly", "2026-11-15", "2026-11-22") == "Week of 16 to 22 November 2026"
-    assert title("weekly", "2026-12-27", "2027-01-03") == "Week of 28 December 2026 to 3 January 2027"
-    assert title("weekly", "2026-11-29", "2026-12-06") == "Week of 30 November to 6 December 2026"
-    assert title("monthly", "2026-10-01", "2026-11-01") == "October 2026"
-    assert title("monthly", "2026-01-31", "2026-02-28") == "February 2026"
-    assert title("monthly", "2026-10-15", "2026-11-15") == "16 October to 15 November 2026"
-
-
 def _published(number: int, score: float, *topics: str) -> Published:
     return Published(
         number, number // 10, number % 10, SUNDAY + dt.timedelta(days=number // 10), frozenset(topics), score

@@ -37,3 +37,14 @@ def test_check_knows_providers_sections_and_kinds(owner: Owner) -> None:
         run = owner("config", "check")
         assert run.code == 3 and "known: " in run.err
         (owner.folder / "newsletter.toml").write_text(text)
+
+
+def test_check_reads_every_template_of_the_owners(owner: Owner) -> None:
+    page = owner.folder / "mine" / "pages" / "left.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("{% endif %}", "utf-8")
+    owner.configure("/one.xml", extra='[theme]\ntemplates = "mine"')
+    run = owner("config", "check")
+    assert run.code == 3 and run.err.startswith(f"newsletter: {page}:1: ") and run.err.count("\n") == 1
+    page.unlink()
+    assert owner("config", "check").code == 0

@@ -163,7 +163,7 @@ def test_weekly_readers_get_a_round_up(reader: Owner) -> None:
     assert subject.endswith("Week of 23 to 29 May 2026")
     listed = reader("issues", "list", "--json").json["issues"]
     assert [(one["issue"], one["kind"]) for one in listed] == [(2, "weekly"), (1, "every")]
-    assert reader("preview", "2", "--no-open").code == 0
+    assert reader("preview", "2", "--no-open", "--static", str(reader.folder / "page")).code == 0
     in_issue = {piece["piece"] for piece in reader("issues", "show", "1", "--json").json["pieces"]}
     assert {piece["piece"] for piece in reader("issues", "show", "2", "--json").json["pieces"]} == in_issue
 

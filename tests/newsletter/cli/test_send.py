@@ -405,3 +405,15 @@ def test_a_kill_in_the_middle_of_ten_pieces_costs_at_most_the_calls_in_flight(
 def _slowly(handler: Handler, body: dict[str, Any]) -> None:
     time.sleep(0.4)
     good(handler, body)
+
+
+def test_an_issue_that_cannot_be_rendered_is_not_frozen(owner: Owner) -> None:
+    template = owner.folder / "mine" / "email" / "issue.mjml"
+    template.parent.mkdir(parents=True)
+    template.write_text("{{ 1 // 0 }}", "utf-8")
+    config = owner.folder / "newsletter.toml"
+    config.write_text(config.read_text("utf-8") + '[theme]\ntemplates = "mine"\n', "utf-8")
+    run = owner("send", "--yes", *NOW)
+    assert run.code == 3 and f"{template}:1: " in run.err and "Traceback" not in run.err
+    template.unlink()
+    assert owner("send", "--yes", *NOW).code == 0

@@ -48,7 +48,7 @@ class House:
         self.made += 1
         with self.store.write() as session:
             stored = tuple(self._store(session, given, place) for place in range(len(given)))
-            title = issues.title_for("AI Research Digest", day)
+            title = self.press.renderer.title_for(day)
             draft = Draft(f"slot {self.made}", day, title, "hash", Selection((), ()), stored)
             return issues.save(session, draft, DAY)
 
