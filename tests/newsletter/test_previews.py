@@ -8,6 +8,7 @@ import pytest
 
 from newsletter import previews
 from newsletter.config import Config
+from newsletter.rendering import MOST_HTML_BYTES
 from newsletter.store import open_store
 from newsletter.values import Claim, IssuePiece, Section, SectionShape, Summary, SummaryKind
 from tests.newsletter import makers
@@ -32,7 +33,7 @@ def test_the_owner_is_told_which_pieces_were_shortened(house: House) -> None:
     with house.store.read() as session:
         preview = previews.prepare(house.press, session, number)
     (edition,) = preview.editions
-    assert edition.shortened and edition.sizes["html"] <= previews.MOST_HTML_BYTES
+    assert edition.shortened and edition.sizes["html"] <= MOST_HTML_BYTES
     (size,) = (check for check in preview.checks if check.name == "HTML size")
     told = ", ".join(map(str, edition.shortened))
     assert size.ok and size.detail.endswith(f"; shortened to fit, with a link to the rest: edition A (pieces {told})")
