@@ -8,6 +8,7 @@ overrides a key of the file. Secrets never stand in the file: they come from the
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import stat
@@ -211,6 +212,19 @@ class WebConfig(_Table):
         "127.0.0.1", min_length=1, description="Address that `serve` listens on; a proxy in front brings TLS."
     )
     port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on; 0: any free one.")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Networks of proxies whose `X-Forwarded-For` says who a visitor is, such as 127.0.0.1/32."
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            try:
+                ipaddress.ip_network(entry)
+            except ValueError as error:
+                raise ValueError(f"{entry!r} is no network, such as 127.0.0.1/32 or 10.0.0.0/8") from error
+        return value
 
 
 class DataConfig(_Table):

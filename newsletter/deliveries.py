@@ -29,7 +29,7 @@ import subscribers
 from newsletter.editions import Assignment, Follows
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater
 from newsletter.store import Store
-from newsletter.store.tables import AudienceGroupRow, DeliveryRow, EditionRow
+from newsletter.store.tables import AudienceGroupRow, DeliveryRow, EditionRow, IssueRow
 from newsletter.values import Message
 from subscribers import Format, Frequency, UtcDateTime
 
@@ -160,6 +160,17 @@ def newest_of_reader(session: Session, subscriber_id: int, limit: int) -> Sequen
     """The deliveries of the newest issues to one reader, newest first."""
     query = select(DeliveryRow).where(DeliveryRow.subscriber_id == subscriber_id)
     return session.exec(query.order_by(col(DeliveryRow.issue_id).desc()).limit(limit)).all()
+
+
+def history(session: Session, subscriber_id: int) -> list[tuple[int, str, str, dt.datetime]]:
+    """Every delivery to one reader, oldest first: issue, its title, state, and when that was last changed."""
+    query = (
+        select(DeliveryRow.issue_id, IssueRow.title, DeliveryRow.state, DeliveryRow.changed_at)
+        .join(IssueRow, col(IssueRow.id) == col(DeliveryRow.issue_id))
+        .where(DeliveryRow.subscriber_id == subscriber_id)
+        .order_by(col(DeliveryRow.issue_id))
+    )
+    return [(number, title, state, at) for number, title, state, at in session.exec(query).all()]
 
 
 def unfinished_issue(session: Session) -> int | None:

@@ -503,9 +503,10 @@ def topic_counts(session: Session, since: dt.datetime) -> Counter[str]:
     return Counter(topic for topics in found for topic in topics)
 
 
-def piece_title(session: Session, piece_id: int) -> str | None:
-    """The title of a piece that came out; None when it did not, or is withdrawn."""
-    published, row = session.get(PublicationRow, piece_id), session.get(PieceRow, piece_id)
-    if published is None or row is None:
+def public_piece(session: Session, issue: int, number: int) -> IssuePiece | None:
+    """The piece of that number, from 1, in a public issue; None when there is none, or it is withdrawn."""
+    found = public(session, issue)
+    if found is None or not 1 <= number <= len(found.issue.pieces):
         return None
-    return None if _is_withdrawn(session, published.issue_id, piece_id) else row.title
+    entry = found.issue.pieces[number - 1]
+    return None if entry.piece.id in found.withdrawn else entry

@@ -1,4 +1,4 @@
-"""A rendered edition addressed to one reader: its headers, its parts, and the bytes of RFC 5322."""
+"""A rendered edition or letter addressed to one reader: its headers, its parts, and the bytes of RFC 5322."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-from newsletter.rendering import Reader, RenderedEdition
+from newsletter.rendering import Reader, RenderedEdition, RenderedLetter
 from newsletter.values import Message
+
+Headers = tuple[tuple[str, str], ...]
+"""Names and values, in the order in which they leave."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -59,28 +62,64 @@ def compose(
     to every mailbox that compares ids. ``date`` is aware. Raises BadHeader when a value could break out of its header.
     """
     headers = (
-        ("From", _mailbox(sender.name, sender.address)),
-        ("To", reader.address),
-        ("Subject", rendered.subject),
-        ("Date", format_datetime(date)),
-        ("Message-ID", message_id(key, sender)),
-        *((("Reply-To", sender.reply_to),) if sender.reply_to else ()),
-        ("List-Id", f"{_phrase(sender.list_name)} <{sender.list_id}>"),
-        ("List-Unsubscribe", f"<{reader.unsubscribe_url}>"),
-        # RFC 8058: the token of this address can do nothing but unsubscribe; together with an https
-        # List-Unsubscribe this promises that a POST unsubscribes without a question.
-        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        *_envelope(sender, to=reader.address, subject=rendered.subject, key=key, date=date),
+        *_list_headers(sender, reader.unsubscribe_url),
         # Gmail's feedback loop: up to four fields, the last one stable (Google, "Feedback Loop").
         ("Feedback-ID", f"{issue}:issue:newsletter:{sender.list_id}"),
     )
+    html = "" if text_only else rendered.html(reader)
+    return Message(key, reader.address, _safe(headers), rendered.text(reader), html)
+
+
+def compose_letter(
+    rendered: RenderedLetter, sender: Sender, *, to: str, key: str, date: dt.datetime, unsubscribe_url: str = ""
+) -> Message:
+    """Address a letter to the one person whom it is for.
+
+    ``key`` is the letter's own, and no delivery's: the Message-ID is made from it alone. With an ``unsubscribe_url``
+    the letter is mail of the list, and can be left like an issue; without it, nobody is on a list yet, or any more.
+    ``date`` is aware. Raises BadHeader when a value could break out of its header.
+    """
+    headers = (
+        *_envelope(sender, to=to, subject=rendered.subject, key=key, date=date),
+        # RFC 3834, 5: no out-of-office answer and no other machine shall reply to this.
+        ("Auto-Submitted", "auto-generated"),
+        *(_list_headers(sender, unsubscribe_url) if unsubscribe_url else ()),
+    )
+    return Message(key, to, _safe(headers), rendered.text, rendered.html)
+
+
+def _envelope(sender: Sender, *, to: str, subject: str, key: str, date: dt.datetime) -> Headers:
+    return (
+        ("From", _mailbox(sender.name, sender.address)),
+        ("To", to),
+        ("Subject", subject),
+        ("Date", format_datetime(date)),
+        ("Message-ID", message_id(key, sender)),
+        *((("Reply-To", sender.reply_to),) if sender.reply_to else ()),
+    )
+
+
+def _list_headers(sender: Sender, unsubscribe_url: str) -> Headers:
+    return (
+        ("List-Id", f"{_phrase(sender.list_name)} <{sender.list_id}>"),
+        ("List-Unsubscribe", f"<{unsubscribe_url}>"),
+        # RFC 8058: the token of this address can do nothing but unsubscribe; together with an https
+        # List-Unsubscribe this promises that a POST unsubscribes without a question.
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    )
+
+
+def _safe(headers: Headers) -> Headers:
+    """The headers, when none of them breaks out of its line. Raises BadHeader."""
     for name, value in headers:
         if _CONTROL.search(value):
             raise BadHeader(f"{name} holds a control character: {value[:60]!r}")
-    return Message(key, reader.address, headers, rendered.text(reader), "" if text_only else rendered.html(reader))
+    return headers
 
 
 def message_id(key: str, sender: Sender) -> str:
-    """The Message-ID of a delivery: says nothing of the reader, and is the same for the same delivery."""
+    """The Message-ID of a delivery or letter: says nothing of the reader, and is the same for the same key."""
     digest = hashlib.sha256(f"{sender.list_id}/{key}".encode()).hexdigest()[:32]
     return f"<{digest}@{sender.domain}>"
 

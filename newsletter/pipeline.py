@@ -338,6 +338,7 @@ def address(press: Press, issue: Issue, rendered: RenderedEdition, claimed: Clai
         unsubscribe_url=f"{base}/u/{tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, issue.number)}",
         preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
         because=editions.because(claimed.follows, names),
+        feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, issue.number)}",
     )
     return messages.compose(
         rendered,

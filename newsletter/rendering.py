@@ -1,8 +1,11 @@
-"""Turns an edition into its mail, HTML and plain text, once for all its readers; and pages from templates.
+"""Turns an edition into its mail, HTML and plain text, once for all its readers; makes letters and pages too.
 
 An edition goes through Jinja and MJML once. What differs from reader to reader stands in the result as random
 sentinels; the result is split at them, and every further reader costs one ``str.join``. Nothing that was
 filled in is ever read as a template again, so text that looks like a placeholder arrives as it stands.
+
+A letter is rendered for the one person who gets it. Which kinds there are, what each says and which values it
+needs stands in the fixed texts of the language, and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import hashlib
 import html
 import re
 import secrets
+import string
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -46,12 +50,19 @@ SUBJECT_LENGTH = 90
 PREHEADER_LENGTH = 140
 MOST_AUTHORS = 3
 
+LETTER_NAME_LENGTH = 100
+"""Most characters of the newsletter's name in a letter, which says it several times over."""
+
+LETTER_VALUE_LENGTH = 300
+"""Most characters of any other value that a letter says (an address has up to 254). URLs stand whole."""
+
 LIFTED = "takeaways"
 """The section that opens a piece, wherever the summary has it: a hurried reader takes it and moves on."""
 
 # Not what ``str.split`` takes for white space: that separates words.
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _DASHES = " \u2014\u2013-:,"
+_MEND = "copy it from words/en.toml and translate it"
 # Grapheme joiner, non-joiner, no-break space: a list of mails shows nothing of it, so nothing of the body.
 _PADDING = "\u034f\u200c\u00a0" * 60
 
@@ -82,6 +93,7 @@ class Reader:
     """Everything of a mail that differs from reader to reader.
 
     ``because`` ends the sentence "You get this mail because ...": "you follow evaluations and safety".
+    ``feedback_url`` is one for the whole issue: with ``/3`` at its end it asks about the issue's third piece.
     Raises ValueError when a URL is not an absolute http or https one.
     """
 
@@ -89,9 +101,10 @@ class Reader:
     unsubscribe_url: str
     preferences_url: str
     because: str
+    feedback_url: str
 
     def __post_init__(self) -> None:
-        for url in (self.unsubscribe_url, self.preferences_url):
+        for url in (self.unsubscribe_url, self.preferences_url, self.feedback_url):
             if not web_link(url):
                 raise ValueError(f"not an http or https address: {url!r}")
 
@@ -206,7 +219,46 @@ class RenderedEdition:
             "sent_to": self.sent_to.fill({"address": one_line(reader.address)}),
             "preferences_url": reader.preferences_url,
             "unsubscribe_url": reader.unsubscribe_url,
+            "feedback_url": reader.feedback_url,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedLetter:
+    """A letter as it leaves, for one person. Lines of ``text`` end in LF."""
+
+    subject: str
+    preheader: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterWords:
+    """What a kind of letter says, as patterns: ``{name}`` is the newsletter's, other names are those of values.
+
+    ``button`` is the label of the one link that matters, the value ``url``; without it there is no such link.
+    ``links`` are quieter links: the label by the name of the value that holds the URL. ``after`` closes.
+    """
+
+    subject: str
+    heading: str
+    paragraphs: tuple[str, ...]
+    button: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The names of the values that are URLs, the button's first."""
+        return (*(("url",) if self.button else ()), *self.links)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of all values without which the letter cannot be written."""
+        said = (self.subject, self.heading, *self.paragraphs, self.button, *self.links.values(), self.after)
+        names = (name for text in said for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+        return tuple(dict.fromkeys(("address", *self.urls, *(name for name in names if name != "name"))))
 
 
 class Phrases:
@@ -248,6 +300,16 @@ class Phrases:
         """The direction of the script, ``ltr`` or ``rtl``."""
         return self("direction")
 
+    def letter(self, kind: str) -> LetterWords:
+        """What a kind of letter says: the table ``letters.KIND``. Raises RenderingError when it is missing or odd."""
+        letters = self._value("letters")
+        if kind not in letters:
+            raise RenderingError(f"{self._name} has no `letters.{kind}`; {_MEND}")
+        table, known = letters[kind], {item.name for item in fields(LetterWords)}
+        if not {"subject", "heading", "paragraphs"} <= set(table) <= known or isinstance(table["paragraphs"], str):
+            raise RenderingError(f"{self._name}: `letters.{kind}` is not like that of words/en.toml; {_MEND}")
+        return LetterWords(**{**table, "paragraphs": tuple(table["paragraphs"])})
+
     def _pattern(self, key: str, n: int | None = None) -> str:
         found = self._value(key)
         return str(found["one" if n == 1 else "other"] if isinstance(found, Mapping) else found)
@@ -256,8 +318,7 @@ class Phrases:
         try:
             return self._table[key]
         except KeyError:
-            mend = "copy it from words/en.toml and translate it"
-            raise RenderingError(f"{self._name} has no `{key}`; {mend}") from None
+            raise RenderingError(f"{self._name} has no `{key}`; {_MEND}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +342,13 @@ class SectionView:
 class PieceView:
     """A piece as the templates lay it out. Links are empty where there is nothing to link to.
 
+    ``number`` counts the edition's pieces and ``place`` the issue's, from 1 (0: the issue has no such piece).
     ``link`` is the piece itself and ``here`` its place in the web issue; ``mark`` says when it is no full
     digest; ``length`` is how long the piece is, when we had the whole of it.
     """
 
     number: int
+    place: int
     title: str
     link: str
     here: str
@@ -320,6 +383,30 @@ class IssueView:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterLink:
+    """A link of a letter, as words and URL."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterView:
+    """A letter as the templates lay it out; it may have no ``button``, and an empty ``after``.
+
+    ``name`` is the newsletter's, in a length that a letter can bear.
+    """
+
+    name: str
+    heading: str
+    paragraphs: tuple[str, ...]
+    button: LetterLink | None
+    links: tuple[LetterLink, ...]
+    after: str
+    sent_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """An edition laid out as values for templates: texts cleaned, links checked, dates in words."""
 
@@ -349,16 +436,36 @@ class Renderer:
         Raises RenderingError when a template is at fault; the text names it.
         """
         layout = self.layout(edition)
-        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url"), repr(layout))
+        holes = _sentinels(("reason", "sent_to", "preferences_url", "unsubscribe_url", "feedback_url"), repr(layout))
         values = {item.name: getattr(layout, item.name) for item in fields(layout)} | {"reader": holes}
-        markup = self._render("email/issue.mjml", **values)
         return RenderedEdition(
             subject=layout.subject,
             preheader=layout.preheader,
-            html_form=_split(_compile(markup), holes),
+            html_form=_split(self._html("email/issue.mjml", **values), holes),
             text_form=_split(_tidy(self._render("email/issue.txt", **values)), holes),
             reason=self._say.form("reason", "because"),
             sent_to=self._say.form("sent_to", "address"),
+        )
+
+    def letter(self, kind: str, values: Mapping[str, str]) -> RenderedLetter:
+        """Render a letter. ``kind`` is a table of the fixed texts, ``letters.KIND``. Same input, same bytes.
+
+        ``values`` are what it needs (`LetterWords.needs`): always ``address``, whose letter it is, mostly
+        ``url``, where the button leads, and what its table names beside them; more do no harm. Raises
+        RenderingError when there is no such kind, a value is missing, or a URL is none.
+        """
+        words = self._say.letter(kind)
+        try:
+            subject, view = _letter(words, one_line(self._masthead.name), values, self._say)
+        except ValueError as error:
+            raise RenderingError(f"the letter `{kind}`: {error}") from error
+        preheader = shortened(" ".join(view.paragraphs), PREHEADER_LENGTH)
+        shown = {"subject": subject, "preheader": preheader, "letter": view}
+        return RenderedLetter(
+            subject=subject,
+            preheader=preheader,
+            html=self._html("email/letter.mjml", **shown),
+            text=_tidy(self._render("email/letter.txt", **shown)),
         )
 
     def layout(self, edition: Edition) -> Layout:
@@ -383,6 +490,9 @@ class Renderer:
         """
         digest = hashlib.sha256(self.page("style.css").encode()).digest()
         return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+    def _html(self, path: str, **values: Any) -> str:
+        return _compile(self._render(path, **values), path)
 
     def _render(self, path: str, **values: Any) -> str:
         shared = {
@@ -432,6 +542,7 @@ LONGEST_READER = Reader(
     unsubscribe_url=f"https://example.com/{'u' * 480}",
     preferences_url=f"https://example.com/{'p' * 480}",
     because=f"you follow {' and '.join(['twelve letters'] * 24)}",
+    feedback_url=f"https://example.com/{'f' * 220}",
 )
 """A reader with values as long as they get (an address has at most 254 characters, RFC 5321), for sizes."""
 
@@ -536,11 +647,13 @@ class _Composer:
 
     def _piece(self, edition: Edition, number: int, entry: IssuePiece) -> PieceView:
         piece, say = entry.piece, self._say
+        place, link = _place(edition, entry), self._issue_link(edition)
         return PieceView(
             number=number,
+            place=place,
             title=one_line(piece.title) or one_line(piece.url),
             link=web_link(piece.url),
-            here=self._here(edition, entry),
+            here=f"{link}#piece-{place}" if link and place else link,
             facts=self._facts(entry),
             topics=self._topics(entry.topics),
             minutes=say("minutes", entry.summary.minutes),
@@ -549,13 +662,6 @@ class _Composer:
             read=say("read_at", source=one_line(piece.source.name)),
             length=say("in_full", minutes_of(piece.words)) if piece.is_full_text else "",
         )
-
-    def _here(self, edition: Edition, entry: IssuePiece) -> str:
-        """Where the web issue has this piece: anchors count the issue's pieces, and not this edition's."""
-        key = (entry.piece.id, entry.piece.url)
-        places = [(other.piece.id, other.piece.url) for other in edition.issue.pieces]
-        link = self._issue_link(edition)
-        return f"{link}#piece-{places.index(key) + 1}" if link and key in places else link
 
     def _facts(self, entry: IssuePiece) -> tuple[str, ...]:
         piece, say = entry.piece, self._say
@@ -614,6 +720,13 @@ class _Composer:
         return shortened(" ".join([f"{issue.minutes}.", *texts[:1]]), PREHEADER_LENGTH)
 
 
+def _place(edition: Edition, entry: IssuePiece) -> int:
+    """A piece's number in the issue, which an anchor of the web issue and a question about the piece go by."""
+    key = (entry.piece.id, entry.piece.url)
+    places = [(other.piece.id, other.piece.url) for other in edition.issue.pieces]
+    return places.index(key) + 1 if key in places else 0
+
+
 def _section(section: Section, heading: str, is_excerpt: bool) -> SectionView:
     is_list = section.shape is SectionShape.LIST
     return SectionView(
@@ -649,6 +762,33 @@ def _subject(title: str, pieces: tuple[PieceView, ...]) -> str:
         return title
     room = SUBJECT_LENGTH - len(title) - 3
     return f"{shortened(pieces[0].title, room)} · {title}" if room >= 20 else shortened(title, SUBJECT_LENGTH)
+
+
+def _letter(words: LetterWords, name: str, values: Mapping[str, str], say: Phrases) -> tuple[str, LetterView]:
+    """A letter's subject, and what the templates lay out. Raises ValueError that says which value is at fault."""
+    missing = [key for key in words.needs if key not in values]
+    if missing:
+        raise ValueError(f"it was not given {', '.join(missing)}")
+    texts = {key: shortened(one_line(value), LETTER_VALUE_LENGTH) for key, value in values.items()}
+    texts["name"] = shortened(name, LETTER_NAME_LENGTH)
+    links = tuple(LetterLink(label.format_map(texts), _checked(key, values)) for key, label in words.links.items())
+    view = LetterView(
+        name=texts["name"],
+        heading=words.heading.format_map(texts),
+        paragraphs=tuple(text.format_map(texts) for text in words.paragraphs),
+        button=LetterLink(words.button.format_map(texts), _checked("url", values)) if words.button else None,
+        links=links,
+        after=words.after.format_map(texts),
+        sent_to=say("letter_sent_to", address=texts["address"]),
+    )
+    return shortened(words.subject.format_map(texts), SUBJECT_LENGTH), view
+
+
+def _checked(key: str, values: Mapping[str, str]) -> str:
+    url = web_link(values[key])
+    if not url:
+        raise ValueError(f"its {key} is not an http or https address")
+    return url
 
 
 def _models(summaries: Iterable[Summary]) -> list[str]:
@@ -728,16 +868,16 @@ def _split(text: str, sentinels: Mapping[str, str]) -> Form:
     return Form(tuple(found[::2]), tuple(names[word] for word in found[1::2]))
 
 
-def _compile(markup: str) -> str:
+def _compile(markup: str, path: str) -> str:
     """MJML to HTML. The compiler passes over tags that it does not know, so look whether one is left."""
     try:
         # fonts={}: by default the compiler links to the web fonts that it knows.
         compiled: str = mjml.mjml2html(markup, disable_comments=True, fonts={})
     except ValueError as error:
-        raise RenderingError(f"email/issue.mjml is no MJML: {error}") from error
+        raise RenderingError(f"{path} is no MJML: {error}") from error
     left = re.search(r"</?mj[-a-z]*", compiled)
     if left:
-        raise RenderingError(f"email/issue.mjml: MJML has no {left.group().strip('</')} there")
+        raise RenderingError(f"{path}: MJML has no {left.group().strip('</')} there")
     # A landmark that screen readers jump to; the compiler offers no way to name it.
     compiled = compiled.replace('role="article"', 'role="main"', 1)
     # The compiler drops white space between blocks; whoever strips the tags would find words grown together.

@@ -25,10 +25,19 @@ from subscribers.audience import (
 from subscribers.consent import forget_networks
 from subscribers.consent import of as consents_of
 from subscribers.exports import write as export_people
+from subscribers.feedback import Votes, votes
 from subscribers.imports import NotAList, Problem, Progress
 from subscribers.imports import Plan as ImportPlan
 from subscribers.imports import Report as ImportReport
 from subscribers.imports import run as import_people
+from subscribers.letters import ClaimedLetter
+from subscribers.letters import accepted as letter_accepted
+from subscribers.letters import claim as claim_letters
+from subscribers.letters import counts as letter_counts
+from subscribers.letters import failed as letter_failed
+from subscribers.letters import next_try as next_letter_at
+from subscribers.letters import post as post_letter
+from subscribers.letters import put_off as put_letter_off
 from subscribers.people import (
     Addition,
     AddressTaken,
@@ -52,7 +61,7 @@ from subscribers.people import (
     undo,
     unsubscribe,
 )
-from subscribers.ports import Links
+from subscribers.ports import Letter, Links
 from subscribers.preferences import (
     EVERYTHING,
     InvalidPreference,
@@ -63,6 +72,7 @@ from subscribers.preferences import (
 )
 from subscribers.preferences import get as preferences_of
 from subscribers.preferences import set as set_preferences
+from subscribers.retention import tidy
 from subscribers.suppression import Lifter, NotAllowed
 from subscribers.suppression import kinds_of_many as suppressions_by_hash
 from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber, Suppression, UtcDateTime
@@ -74,6 +84,7 @@ __all__ = [
     "Addition",
     "AddressTaken",
     "Barred",
+    "ClaimedLetter",
     "Consent",
     "Format",
     "Frequency",
@@ -84,6 +95,7 @@ __all__ = [
     "InvalidName",
     "InvalidPreference",
     "Kind",
+    "Letter",
     "Lifter",
     "Links",
     "NotAList",
@@ -100,9 +112,11 @@ __all__ = [
     "Tokens",
     "Trouble",
     "UtcDateTime",
+    "Votes",
     "add",
     "audience_counts",
     "change_address",
+    "claim_letters",
     "confirm",
     "consents_of",
     "erase",
@@ -117,11 +131,17 @@ __all__ = [
     "in_audience",
     "is_left_with_none",
     "left_with_none",
+    "letter_accepted",
+    "letter_counts",
+    "letter_failed",
     "lift",
     "mailable",
     "may_get_letters",
+    "next_letter_at",
     "page",
+    "post_letter",
     "preferences_of",
+    "put_letter_off",
     "set_preferences",
     "split_keys",
     "state_at",
@@ -130,7 +150,9 @@ __all__ = [
     "suppression_records",
     "suppressions",
     "suppressions_by_hash",
+    "tidy",
     "topics_of",
     "undo",
     "unsubscribe",
+    "votes",
 ]

@@ -14,20 +14,32 @@ Nothing here commits: the caller's transaction decides. ``now`` is aware.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, false, func, select
+from sqlalchemy import delete, false, func, select, union
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
-from subscribers import consent, preferences, suppression
-from subscribers.addresses import Address, has_control_characters, parse
+from subscribers import consent, letters, preferences, suppression
+from subscribers.addresses import Address, InvalidAddress, has_control_characters, parse
 from subscribers.preferences import DEFAULTS, Preferences
 from subscribers.suppression import BARRING, LIFTED_BY_PERSON, Lifter
-from subscribers.tables import NAME_LENGTH, REASON_LENGTH, Consent, Kind, State, Subscriber, Suppression
+from subscribers.tables import (
+    NAME_LENGTH,
+    REASON_LENGTH,
+    AddressChange,
+    Consent,
+    Feedback,
+    Kind,
+    State,
+    Subscriber,
+    Suppression,
+)
+from subscribers.tokens import LIFETIMES, Purpose
 
 
 class InvalidName(ValueError):
@@ -114,8 +126,8 @@ def confirm(
 ) -> Subscriber:
     """The second half of double opt-in: the person showed that the mailbox is theirs, and is active from now.
 
-    It brings back who left or was erased. Doing it twice changes nothing. Raises LookupError when the person
-    is no longer there, Barred when the owner has to lift something first.
+    It brings back who left or was erased, and ends a pause from before. Doing it twice changes nothing. Raises
+    LookupError when the person is no longer there, Barred when the owner has to lift something first.
     """
     subscriber = get(session, subscriber_id)
     if subscriber.state == State.ACTIVE:
@@ -123,6 +135,7 @@ def confirm(
     _refuse_barred(session, subscriber.identity_hash)
     suppression.lift(session, subscriber.identity_hash, LIFTED_BY_PERSON, by=Lifter.PERSON)
     consent.record(session, subscriber, now=now, text=consent_text, how="confirmed", network=network)
+    subscriber.paused_until = None
     _activate(session, subscriber, now=now, reason="confirmed")
     return subscriber
 
@@ -159,7 +172,7 @@ def undo(session: Session, subscriber_id: int, *, now: dt.datetime) -> Subscribe
 
 
 def erase(session: Session, subscriber_id: int, *, now: dt.datetime) -> bool:
-    """Forget someone: the row, the consents; a keyed hash stays, so that no import brings them back.
+    """Forget someone: the row and all that hangs on it; a keyed hash stays, so that no import brings them back.
 
     Returns whether there was someone to forget. The id is never given to anyone else.
     """
@@ -167,8 +180,9 @@ def erase(session: Session, subscriber_id: int, *, now: dt.datetime) -> bool:
     if subscriber is None:
         return False
     suppression.put(session, subscriber.identity_hash, Kind.ERASED, now=now)
-    session.execute(delete(Consent).where(col(Consent.subscriber_id) == subscriber_id))
-    session.execute(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
+    for identity_hash in _own_hashes(session, subscriber):
+        letters.forget(session, identity_hash)
+    _drop(session, subscriber_id)
     return True
 
 
@@ -224,15 +238,18 @@ def may_get_letters(session: Session, address: str) -> bool:
 def change_address(session: Session, subscriber_id: int, address: str, *, now: dt.datetime, consent_text: str) -> None:
     """Move a person to another address, after they confirmed at it: that is a double opt-in of the new one.
 
-    Raises LookupError, InvalidAddress, AddressTaken when someone else has it, Barred when the owner has to
-    lift something first.
+    A record that only waited for a confirmation there, or had left, was the same mailbox's: it gives way. Otherwise
+    anyone could block an address by typing it into the form. Raises LookupError, InvalidAddress, AddressTaken when
+    someone gets mail there already, Barred when the owner has to lift something first.
     """
     subscriber, parsed = get(session, subscriber_id), parse(address)
     other = _with_identity(session, parsed.identity)
-    if other is not None and other.id != subscriber_id:
+    if other is not None and other.id != subscriber_id and other.state == State.ACTIVE:
         raise AddressTaken("someone else has that address")
     identity_hash = suppression.hasher(session)(parsed.identity)
     _refuse_barred(session, identity_hash)
+    if other is not None and other.id != subscriber_id:
+        _drop(session, other.id)
     if subscriber.state == State.ACTIVE:
         suppression.lift(session, identity_hash, LIFTED_BY_PERSON, by=Lifter.PERSON)
     subscriber.address, subscriber.identity, subscriber.identity_hash = (
@@ -240,8 +257,24 @@ def change_address(session: Session, subscriber_id: int, address: str, *, now: d
         parsed.identity,
         identity_hash,
     )
+    session.execute(delete(AddressChange).where(col(AddressChange.subscriber_id) == subscriber_id))
     session.flush()
     consent.record(session, subscriber, now=now, text=consent_text, how="address changed")
+
+
+def wish_address(session: Session, subscriber: Subscriber, new: Address, *, now: dt.datetime) -> AddressChange:
+    """Keep that a person wants their mail at another address, in place of an earlier wish."""
+    session.execute(delete(AddressChange).where(col(AddressChange.subscriber_id) == subscriber.id))
+    change = AddressChange(subscriber_id=subscriber.id, address=new.address, at=now)
+    session.add(change)
+    session.flush()
+    return change
+
+
+def forget_wishes(session: Session, *, now: dt.datetime) -> int:
+    """Drop wishes for another address that nobody can confirm any more. Returns how many were dropped."""
+    stale = delete(AddressChange).where(col(AddressChange.at) <= now - LIFETIMES[Purpose.ADDRESS])
+    return len(session.scalars(stale.returning(col(AddressChange.id))).all())
 
 
 def get(session: Session, subscriber_id: int) -> Subscriber:
@@ -303,6 +336,20 @@ def _with_identity(session: Session, identity: str) -> Subscriber | None:
     return session.scalar(select(Subscriber).where(col(Subscriber.identity) == identity))
 
 
+def _own_hashes(session: Session, subscriber: Subscriber) -> set[str]:
+    """The hashes of the addresses that a person has, had, or wished for, and that nobody else has now."""
+    had = select(col(Consent.address)).where(col(Consent.subscriber_id) == subscriber.id)
+    wished = select(col(AddressChange.address)).where(col(AddressChange.subscriber_id) == subscriber.id)
+    hasher, found = suppression.hasher(session), {subscriber.identity_hash}
+    for address in session.scalars(union(had, wished)):
+        # What was an address when it was written may be none by the rules of today; no letter waits for it then.
+        with contextlib.suppress(InvalidAddress):
+            identity = parse(address).identity
+            if _with_identity(session, identity) in (None, subscriber):
+                found.add(hasher(identity))
+    return found
+
+
 def _insert(
     session: Session, parsed: Address, identity_hash: str, name: str, wishes: Preferences, now: dt.datetime
 ) -> Subscriber:
@@ -317,6 +364,13 @@ def _insert(
     )
     preferences.set(session, subscriber, wishes)
     return subscriber
+
+
+def _drop(session: Session, subscriber_id: int) -> None:
+    """Delete a person's row and all that hangs on it."""
+    for owned in (Consent, Feedback, AddressChange):
+        session.execute(delete(owned).where(col(owned.subscriber_id) == subscriber_id))
+    session.execute(delete(Subscriber).where(col(Subscriber.id) == subscriber_id))
 
 
 def _activate(session: Session, subscriber: Subscriber, *, now: dt.datetime, reason: str) -> None:

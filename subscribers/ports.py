@@ -55,10 +55,10 @@ class Letter:
 
 
 class Post(Protocol):
-    """Takes letters. They are rows of the request's own transaction and go out after it."""
+    """Carries the letters that wait (:mod:`subscribers.letters`), after the request that posted them."""
 
-    def __call__(self, session: Session, letter: Letter) -> None:
-        """Keep a letter to be sent once the session is committed."""
+    def __call__(self) -> None:
+        """Letters wait: hand them over soon. Called once their transaction is committed; returns at once."""
         ...
 
 
@@ -81,6 +81,25 @@ class IssueView:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class PieceView:
+    """A published piece as pages point to it."""
+
+    id: int
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailView:
+    """A mail to one reader, as their copy of their data names it: ``state`` is what became of it."""
+
+    issue: int
+    title: str
+    state: str
+    at: dt.datetime
+
+
 class Catalogue(Protocol):
     """What the newsletter publishes, as far as subscribers' pages show it."""
 
@@ -92,6 +111,10 @@ class Catalogue(Protocol):
         """The newest public issue."""
         ...
 
-    def piece_title(self, piece_id: int) -> str | None:
-        """The title of a published piece, or None when there is none of that id."""
+    def piece(self, issue: int, number: int) -> PieceView | None:
+        """The piece of that number, from 1, in an issue that is out; None when there is none, or it is withdrawn."""
+        ...
+
+    def mails(self, subscriber_id: int) -> Sequence[MailView]:
+        """Every mail of an issue that was planned for a reader, oldest first."""
         ...

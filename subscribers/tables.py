@@ -13,8 +13,11 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
+    Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Dialect,
     ForeignKey,
@@ -72,6 +75,15 @@ class Kind(StrEnum):
     COMPLAINT = "complaint"
     HARD_BOUNCE = "hard_bounce"
     OWNER = "owner"
+
+
+class LetterState(StrEnum):
+    """What became of a letter. ``HANDING``: one process is handing it over now."""
+
+    PLANNED = "planned"
+    HANDING = "handing"
+    ACCEPTED = "accepted"
+    FAILED = "failed"
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -195,3 +207,90 @@ class Pepper(SQLModel, table=True):
 
     id: int = Field(default=1, sa_column=Column(Integer, primary_key=True, autoincrement=False))
     value: str = Field(sa_column=Column(String(64), nullable=False))
+
+
+class WaitingLetter(SQLModel, table=True):
+    """A letter that someone's own act asked for, from the request that posted it until it is settled.
+
+    ``details`` fill its text and hold links that are good for something: they go as soon as it is settled.
+    ``identity_hash`` is the address's, so that a suppression holds for letters that wait, too.
+
+    Ids are never used twice (``sqlite_autoincrement``): a Message-ID is made from each, and a mailbox may drop
+    what comes under one that it knows.
+    """
+
+    __tablename__ = "letter"
+    __table_args__: Any = (
+        _one_of("state", list(LetterState), "letter"),
+        Index("ix_letter_state_try_at", "state", "try_at"),
+        Index("ix_letter_identity_hash", "identity_hash"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, sa_column=Column(Integer, primary_key=True, autoincrement=True))
+    kind: str = Field(sa_column=Column(String(32), nullable=False))
+    address: str = Field(sa_column=Column(String(ADDRESS_LENGTH), nullable=False))
+    identity_hash: str = Field(sa_column=Column(String(HASH_LENGTH), nullable=False))
+    details: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    state: str = Field(default=LetterState.PLANNED.value, sa_column=Column(String(16), nullable=False))
+    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
+    posted_at: dt.datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    try_at: dt.datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    attempts: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    claimed_by: str = Field(default="", sa_column=Column(String(128), nullable=False))
+    claimed_at: dt.datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
+
+
+class Salt(SQLModel, table=True):
+    """What a day's limits are hashed with. Once a day's salt is gone, nobody can tell whom its rows were about."""
+
+    day: dt.date = Field(sa_column=Column(Date, primary_key=True))
+    value: str = Field(sa_column=Column(String(64), nullable=False))
+
+
+class Attempt(SQLModel, table=True):
+    """That something limited was done, for someone or from somewhere: ``subject`` is a salted hash of whom."""
+
+    __table_args__: Any = (Index("ix_attempt_subject_at", "subject", "at"), Index("ix_attempt_at", "at"))
+
+    id: int = Field(default=None, sa_column=Column(Integer, primary_key=True, autoincrement=True))
+    subject: str = Field(sa_column=Column(String(HASH_LENGTH), nullable=False))
+    at: dt.datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class AddressChange(SQLModel, table=True):
+    """That a person wants their mail at another address, until they confirm it there. One wish a person."""
+
+    __tablename__ = "address_change"
+    __table_args__: Any = (
+        UniqueConstraint("subscriber_id", name="uq_address_change_subscriber_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, sa_column=Column(Integer, primary_key=True, autoincrement=True))
+    subscriber_id: int = Field(
+        sa_column=Column(
+            Integer,
+            ForeignKey("subscriber.id", name="fk_address_change_subscriber_id", ondelete="CASCADE"),
+            nullable=False,
+        )
+    )
+    address: str = Field(sa_column=Column(String(ADDRESS_LENGTH), nullable=False))
+    at: dt.datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+
+
+class Feedback(SQLModel, table=True):
+    """Whether a piece was worth a reader's time; one word a reader and piece, the last one counts."""
+
+    __table_args__: Any = (Index("ix_feedback_piece_id", "piece_id"),)
+
+    subscriber_id: int = Field(
+        sa_column=Column(
+            Integer,
+            ForeignKey("subscriber.id", name="fk_feedback_subscriber_id", ondelete="CASCADE"),
+            primary_key=True,
+        )
+    )
+    piece_id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    is_worth: bool = Field(sa_column=Column(Boolean, nullable=False))
+    at: dt.datetime = Field(sa_column=Column(UtcDateTime, nullable=False))

@@ -40,7 +40,6 @@ class Purpose(StrEnum):
     FEEDBACK = "f"
     CONFIRM = "c"
     UNDO = "n"
-    LOST = "l"
     ADDRESS = "a"
     DATA = "d"
 
@@ -48,7 +47,6 @@ class Purpose(StrEnum):
 LIFETIMES = {
     Purpose.CONFIRM: dt.timedelta(days=7),
     Purpose.UNDO: dt.timedelta(days=30),
-    Purpose.LOST: dt.timedelta(days=1),
     Purpose.ADDRESS: dt.timedelta(days=1),
     Purpose.DATA: dt.timedelta(hours=1),
 }

@@ -7,7 +7,7 @@ import datetime as dt
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from newsletter.cli._exits import Exit, Stop
 from newsletter.config import Config, ConfigError, Settings, load
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from newsletter.deliveries import Clocks
     from newsletter.fetching import Door
     from newsletter.intake import Intake
@@ -108,7 +110,7 @@ class Workshop:
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )
-        return Press(config, store, self.clocks, Renderer(masthead), self._tokens())
+        return Press(config, store, self.clocks, Renderer(masthead), self._tokens(), votes=_votes)
 
     def _tokens(self) -> Tokens:
         """What signs the links. Raises ConfigError for a key that could be guessed."""
@@ -230,6 +232,14 @@ class Workshop:
 
 def _real_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+def _votes(session: Session, piece_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Readers' votes on pieces, worth their time and not."""
+    import subscribers
+
+    found = subscribers.votes(session, piece_ids)
+    return {piece: (votes.worth, votes.not_worth) for piece, votes in found.items()}
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -74,17 +74,21 @@ def _list(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
 
 
 def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    import subscribers
     from newsletter import issues
 
     console = workshop.console
     with store.read() as session:
         row, issue = issues.row_of(session, arguments.issue), issues.load(session, arguments.issue)
         rulings = issues.rulings(session, arguments.issue)
+        votes = subscribers.votes(session, [entry.piece.id for entry in issue.pieces])
     console.say(f"Issue {issue.number} ({issue.state}): {issue.title}")
     for number, entry in enumerate(issue.pieces, 1):
         console.say(f"{number:3}. {entry.piece.title} (piece {entry.piece.id}, {entry.piece.source.name})")
         if not arguments.why:
             console.say(f"     {entry.why}")
+        if said := votes.get(entry.piece.id):
+            console.say(f"     Readers: worth it {said.worth}, not worth it {said.not_worth}")
     if arguments.why:
         _why(console, row)
     result = {
@@ -93,6 +97,7 @@ def _show(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
         "title": issue.title,
         "pieces": pieces_json(issue),
         "rulings": rulings,
+        "votes": {piece: {"worth": said.worth, "not_worth": said.not_worth} for piece, said in votes.items()},
     }
     console.finish({**result, "selection": row.selection} if arguments.why else result)
     return Exit.DONE

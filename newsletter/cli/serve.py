@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Serve until SIGTERM or an interrupt; what is being answered then is answered to the end."""
     import uvicorn
 
+    from newsletter.letters import Courier
     from newsletter.web import application
 
     web, console = workshop.config.web, workshop.console
@@ -31,8 +32,10 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     with workshop.store() as store, _listen(*place) as listener:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        press = workshop.press(store)
+        courier = Courier(press, workshop.provider(), console.note)
         settings = uvicorn.Config(
-            application(workshop.press(store)),
+            application(press, post=courier.call),
             lifespan="off",
             log_config=None,
             # A path may hold a reader's token.
@@ -47,7 +50,8 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         console.out.flush()
         # uvicorn raises the signal again once it has stopped: then it must end nothing.
         signal.signal(signal.SIGTERM, _stopped)
-        uvicorn.Server(settings).run(sockets=[listener])
+        with courier:
+            uvicorn.Server(settings).run(sockets=[listener])
     return Exit.DONE
 
 

@@ -5,7 +5,7 @@ Handlers are plain functions: Starlette runs them in its pool of threads, where 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -28,16 +28,21 @@ from newsletter.store.tables import IssueRow
 from newsletter.web.archive import Archive
 from newsletter.web.readers import desk
 
+NOT_FOR_KEEPING = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+"""What an answer that is no page carries: the address that was asked for may hold a reader's token."""
+
 RETRY_SECONDS = 60
 """When to come back after a page could not be shown."""
 
 
-def application(press: Press, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+def application(press: Press, more: Sequence[BaseRoute] = (), *, post: Callable[[], None] = lambda: None) -> ASGIApp:
     """The web application: the archive, readers' pages, `/healthz`, `/readyz`; ``more`` routes come first.
+
+    ``post`` is called when letters wait to be carried.
 
     A ``web.base_url`` with a path is answered with and without that path, since some proxies strip it.
     """
-    routes = [*more, *subscribers.pages.routes(desk(press)), *Archive(press).routes(), *_health(press.store)]
+    routes = [*more, *subscribers.pages.routes(desk(press, post)), *Archive(press).routes(), *_health(press.store)]
     prefix = urlsplit(press.config.web.base_url).path.rstrip("/")
     app = Starlette(routes=[Mount(prefix, routes=routes), *routes] if prefix else routes)
     # Its redirects repeat the Host that the visitor claims.
@@ -67,8 +72,19 @@ def headers(renderer: Renderer) -> Mapping[str, str]:
     }
 
 
+class PageFailed(Exception):
+    """A page could not be made: the kind of the error, and its traceback.
+
+    It stands in for the error itself, whose message may repeat an address or a link's token, and which the server
+    writes to its log.
+    """
+
+
 class _Shield:
-    """Adds headers to every answer, also those of Starlette's outermost layer, which no middleware sees."""
+    """Adds headers to every answer, also those of Starlette's outermost layer, which no middleware sees.
+
+    What goes wrong is raised as PageFailed, once it is answered.
+    """
 
     def __init__(self, app: ASGIApp, added: Mapping[str, str]) -> None:
         self._app = app
@@ -82,7 +98,10 @@ class _Shield:
                     answered.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception as error:
+            raise PageFailed(type(error).__name__).with_traceback(error.__traceback__) from None
 
 
 class _Troubles:
@@ -94,8 +113,9 @@ class _Troubles:
     def refused(self, request: Request, error: Exception) -> Response:
         refusal = cast(HTTPException, error)
         if refusal.status_code == 404:
-            return HTMLResponse(self._renderer.page("not_found.html"), 404)
-        return PlainTextResponse(f"{refusal.detail}\n", refusal.status_code, refusal.headers)
+            return HTMLResponse(self._renderer.page("not_found.html"), 404, NOT_FOR_KEEPING)
+        added = {**(refusal.headers or {}), **NOT_FOR_KEEPING}
+        return PlainTextResponse(f"{refusal.detail}\n", refusal.status_code, added)
 
     def out_of_reach(self, request: Request, error: Exception) -> Response:
         return self._problem(503)
@@ -107,7 +127,7 @@ class _Troubles:
         return HTMLResponse(
             self._renderer.page("problem.html"),
             status,
-            {"Retry-After": str(RETRY_SECONDS), "Cache-Control": "no-store"},
+            {"Retry-After": str(RETRY_SECONDS), **NOT_FOR_KEEPING},
         )
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
-from newsletter import issues
+from newsletter import deliveries, issues
 from newsletter.pipeline import Press
-from subscribers.pages import Desk, IssueView, TopicView
+from subscribers.pages import Desk, IssueView, MailView, PieceView, TopicView
 
 LATELY = dt.timedelta(days=30)
 
 
-def desk(press: Press) -> Desk:
-    """What readers' pages work with."""
+def desk(press: Press, post: Callable[[], None]) -> Desk:
+    """What readers' pages work with. ``post`` is called when letters wait."""
 
     def render(page: str, **values: object) -> str:
         return press.renderer.page(page, **values)
@@ -28,6 +29,9 @@ def desk(press: Press) -> Desk:
         now=press.clocks.now,
         zone=ZoneInfo(press.config.newsletter.time_zone),
         frequencies=press.frequencies,
+        base_url=press.config.web.base_url.rstrip("/"),
+        post=post,
+        proxies=tuple(map(ipaddress.ip_network, press.config.web.trusted_proxies)),
     )
 
 
@@ -50,10 +54,24 @@ class Shelf:
             found = issues.latest(session)
         if found is None:
             return None
-        base = self._press.config.web.base_url.rstrip("/")
-        return IssueView(found.number, found.title, f"{base}/issues/{found.number}")
+        return IssueView(found.number, found.title, f"{self._base}/issues/{found.number}")
 
-    def piece_title(self, piece_id: int) -> str | None:
-        """The title of a piece that came out."""
+    def piece(self, issue: int, number: int) -> PieceView | None:
+        """A piece of an issue that is out, unless it was withdrawn."""
         with self._press.store.read() as session:
-            return issues.piece_title(session, piece_id)
+            found = issues.public_piece(session, issue, number)
+        if found is None:
+            return None
+        return PieceView(found.piece.id, found.piece.title, f"{self._base}/issues/{issue}#piece-{number}")
+
+    def mails(self, subscriber_id: int) -> Sequence[MailView]:
+        """What the ledger has for a reader."""
+        with self._press.store.read() as session:
+            return [
+                MailView(number, title, state, at)
+                for number, title, state, at in deliveries.history(session, subscriber_id)
+            ]
+
+    @property
+    def _base(self) -> str:
+        return self._press.config.web.base_url.rstrip("/")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from subscribers import preferences
+from subscribers.pages.choices import CHOSEN, EVERYTHING, asked_topics
 from subscribers.pages.desk import Desk
 from subscribers.pages.fewer import PAUSES
 from subscribers.pages.unsubscribe import left
@@ -20,7 +21,6 @@ from subscribers.preferences import InvalidPreference, Preferences
 from subscribers.tables import Format, Frequency, State, Subscriber
 from subscribers.tokens import Purpose
 
-EVERYTHING, CHOSEN = "everything", "chosen"
 NO_PAUSE, KEEP = "none", "keep"
 TIME_ZONE_LENGTH = 64
 
@@ -110,6 +110,7 @@ class PreferencesPage:
             problem=problem,
             none_left=preferences.is_left_with_none(follows, [topic.key for topic in topics]),
             zone=self._desk.zone.key,
+            data_url=f"{self._desk.link(Purpose.PREFERENCES, subscriber.id)}/data",
         )
 
     def _stored(self, subscriber: Subscriber) -> View:
@@ -156,7 +157,7 @@ def asked(
     nothing, and the old one stays.
     """
     try:
-        topics = _topics(form, old.topics, known)
+        topics = asked_topics(form, old.topics, known)
     except InvalidPreference:
         return Problem.TOPICS
     zone = str(form.get("time_zone", "")).strip()
@@ -180,18 +181,6 @@ def _frequency(form: FormData, old: Preferences, frequencies: Sequence[str]) -> 
     if chosen not in frequencies:
         raise ValueError("that is no frequency of this newsletter")
     return Frequency(chosen)
-
-
-def _topics(form: FormData, old: frozenset[str] | None, known: Sequence[str]) -> frozenset[str] | None:
-    """The topics; a newsletter that has none shows no choice, and the old one is kept."""
-    follow = form.get("follow")
-    if not known:
-        return old
-    if follow == EVERYTHING:
-        return None
-    if follow != CHOSEN:
-        raise InvalidPreference("neither everything nor a choice")
-    return preferences.choose(old, list(map(str, form.getlist("topic"))), known)
 
 
 def _pause(choice: str, old: Preferences, now: dt.datetime) -> dt.datetime | None:

@@ -7,10 +7,10 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from subscribers import people
+from subscribers import people, preferences
 from subscribers.pages import fewer
 from subscribers.pages.desk import Desk, seconds
-from subscribers.pages.unsubscribe import left, may_undo
+from subscribers.pages.unsubscribe import NO_TOPIC, left, may_undo
 from subscribers.tables import State, Subscriber
 from subscribers.tokens import Purpose, TokenError, Trouble
 
@@ -33,17 +33,19 @@ class UndoPage:
 
     def act(self, request: Request, form: FormData) -> Response:
         """Bring the reader back. A second time changes nothing."""
-        choice = str(form.get("instead", ""))
-        if "undo" not in form and choice not in fewer.choices(self._desk):
+        if "undo" not in form and not fewer.is_asked(self._desk, form):
             return self.show(request)
         with self._desk.write() as session:
             subscriber = self._subscriber(session, request)
             if subscriber is None:
                 return self._desk.nobody()
             if subscriber.state == State.UNSUBSCRIBED:
+                wishes = preferences.get(subscriber)
+                asked = fewer.lessened(wishes, form, self._desk) if "undo" not in form else wishes
+                if asked is None:
+                    return left(self._desk, session, subscriber, 422, NO_TOPIC)
                 people.undo(session, subscriber.id, now=self._desk.now())
-                if choice in fewer.choices(self._desk):
-                    fewer.choose(session, subscriber, choice, now=self._desk.now())
+                preferences.set(session, subscriber, asked)
             return fewer.settled(self._desk, subscriber)
 
     def _subscriber(self, session: Session, request: Request) -> Subscriber | None:

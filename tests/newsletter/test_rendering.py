@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,10 +22,13 @@ from newsletter.rendering import (
     COLUMNS,
     LONGEST_READER,
     SUBJECT_LENGTH,
+    LetterWords,
     Masthead,
     Palette,
+    Phrases,
     Reader,
     RenderedEdition,
+    RenderedLetter,
     Renderer,
     RenderingError,
     Theme,
@@ -44,6 +49,7 @@ from newsletter.values import (
     SummaryKind,
     TextOrigin,
 )
+from subscribers.tokens import LIFETIMES, Purpose
 from tests.newsletter import makers
 
 MASTHEAD = Masthead(
@@ -58,6 +64,7 @@ READER = Reader(
     "https://newsletter.example.com/u/ada",
     "https://newsletter.example.com/p/ada",
     "you follow safety",
+    "https://newsletter.example.com/f/ada",
 )
 RENDERER = Renderer(MASTHEAD)
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -304,12 +311,13 @@ def test_nothing_of_one_reader_is_in_the_mail_of_another() -> None:
             f"https://example.com/u/token{n}x",
             f"https://example.com/p/wish{n}x",
             f"you follow thing{n}x",
+            f"https://example.com/f/vote{n}x",
         )
         for n in range(50)
     ]
-    marks = re.compile(r"(?:reader|token|wish|thing)\d+x")
+    marks = re.compile(r"(?:reader|token|wish|thing|vote)\d+x")
     for n, reader in enumerate(readers):
-        wanted = {f"reader{n}x", f"token{n}x", f"wish{n}x", f"thing{n}x"}
+        wanted = {f"reader{n}x", f"token{n}x", f"wish{n}x", f"thing{n}x", f"vote{n}x"}
         assert set(marks.findall(edition.html(reader))) == wanted
         assert set(marks.findall(edition.text(reader))) == wanted
 
@@ -405,7 +413,10 @@ def test_the_links_lead_to_the_pieces_the_web_issue_and_the_ways_out() -> None:
         "https://forum.example.com/posts/2",
         "https://forum.example.com/posts/3",
         READER.preferences_url,
+        f"{READER.preferences_url}#pause",
         READER.unsubscribe_url,
+        f"{READER.feedback_url}/2",
+        f"{READER.feedback_url}/3",
     }
 
 
@@ -530,6 +541,170 @@ def test_the_preheader_names_the_other_pieces_and_hides_what_follows() -> None:
 def test_the_preheader_of_a_single_piece_says_what_is_in_it() -> None:
     edition = rendered(excerpts(1))
     assert edition.preheader == "1 min read. A sentence of the author."
+
+
+# Letters
+
+
+WORDS: Mapping[str, Any] = tomllib.loads((templates_folder() / "words" / "en.toml").read_text("utf-8"))
+LETTERS = sorted(WORDS["letters"])
+LINK = "https://newsletter.example.com/c/c.1.1780038000.sig"
+
+
+def words_of_letter(kind: str) -> LetterWords:
+    return Phrases(WORDS, "en.toml").letter(kind)
+
+
+def values_for(kind: str, text: str = "") -> dict[str, str]:
+    """All that a letter of this kind needs: a URL where it wants one, else that text."""
+    words = words_of_letter(kind)
+    urls = {key: f"https://newsletter.example.com/{key}" for key in words.urls}
+    texts = {"address": "ada@example.com", "contact": "owner@example.com"}
+    return {key: text or texts.get(key, key) for key in words.needs} | urls
+
+
+def letter(kind: str = "confirm", renderer: Renderer = RENDERER, **values: str) -> RenderedLetter:
+    return renderer.letter(kind, values_for(kind) | values)
+
+
+def test_there_is_a_letter_for_whatever_a_reader_may_ask_for() -> None:
+    assert {"confirm", "already", "welcome", "lost", "data", "address", "moved"} <= set(LETTERS)
+
+
+@pytest.mark.parametrize("kind", LETTERS)
+def test_a_letter_is_a_mail_as_good_as_an_issue(kind: str) -> None:
+    made = letter(kind)
+    page = parse(made.html)
+    assert page.faults == []
+    assert "<mj-" not in made.html
+    assert page.one("html").attributes["lang"] == "en"
+    assert page.one("title").text == made.subject
+    assert [element.tag for element in page.all("h1", "h2", "h3")] == ["h1"]
+    assert {element.attributes.get("role") for element in page.all("table")} == {"presentation"}
+    assert not page.all("link", "img", "script", "form")
+    assert not re.search(r"url\(|@import|@font-face|\ssrc=", made.html)
+    assert "@media (prefers-color-scheme:dark)" in made.html
+
+
+@pytest.mark.parametrize("kind", LETTERS)
+def test_the_text_of_a_letter_has_the_links_and_words_of_the_html(kind: str) -> None:
+    made = letter(kind)
+    page = parse(made.html)
+    wanted = {value for value in values_for(kind).values() if web_link(value)}
+    assert set(page.links) == wanted
+    assert {line for line in made.text.splitlines() if web_link(line)} == wanted
+    hint = "Or open this address"
+    assert Counter(words_of(page.shown.replace(hint, ""))) - Counter(words_of(made.text)) == Counter()
+    assert long_lines(made.text) == []
+
+
+@pytest.mark.parametrize("kind", LETTERS)
+def test_a_letter_says_whose_it_is_and_to_whom_it_went(kind: str) -> None:
+    made = letter(kind)
+    for said in (parse(made.html).shown, made.text):
+        assert "AI Research Digest" in said
+        assert "1 Example Street" in said
+        assert said.count("ada@example.com") == said.count("This letter was sent to ada@example.com.") == 1
+
+
+def test_the_address_behind_the_button_can_be_read_under_it() -> None:
+    anchors = [element for element in parse(letter(url=LINK).html).all("a") if element.attributes["href"] == LINK]
+    assert [element.text.strip() for element in anchors] == ["Confirm that you want it", LINK]
+
+
+@pytest.mark.parametrize(
+    ("kind", "purpose", "said"),
+    [
+        ("confirm", Purpose.CONFIRM, "It works for 7 days."),
+        ("data", Purpose.DATA, "The link works for one hour."),
+        ("address", Purpose.ADDRESS, "It works for one day."),
+    ],
+)
+def test_a_letter_says_how_long_its_link_works(kind: str, purpose: Purpose, said: str) -> None:
+    lengths = {"7 days": dt.timedelta(days=7), "one day": dt.timedelta(days=1), "one hour": dt.timedelta(hours=1)}
+    assert said in " ".join(letter(kind).text.split())
+    assert lengths[said.removesuffix(".").partition(" for ")[2]] == LIFETIMES[purpose]
+
+
+def test_the_same_letter_gives_the_same_bytes() -> None:
+    assert letter(url=LINK) == Renderer(MASTHEAD).letter("confirm", values_for("confirm") | {"url": LINK})
+
+
+@settings(max_examples=40, deadline=None)
+@given(nasty_texts())
+@example(" ".join(NASTY))
+@example("a\r\nBcc: x@example.com\x00<script>alert(1)</script>" + "w" * 10_000)
+def test_whatever_a_letter_is_given_it_stays_whole_small_and_on_its_lines(text: str) -> None:
+    named = Renderer(replace(MASTHEAD, name=text))
+    for kind in ("welcome", "moved"):
+        made = named.letter(kind, values_for(kind, text))
+        page = parse(made.html)
+        assert page.faults == []
+        assert not page.all("script", "img", "iframe", "form", "object")
+        assert set(page.links) == {
+            value for key, value in values_for(kind).items() if key in words_of_letter(kind).urls
+        }
+        assert long_lines(made.text) == []
+        assert len(made.html.encode()) < 30_000
+        assert len(made.subject) <= SUBJECT_LENGTH
+        assert made.subject == cleaned(made.subject)
+
+
+def test_what_looks_like_a_placeholder_in_a_value_is_none() -> None:
+    made = letter("moved", Renderer(replace(MASTHEAD, name="{contact} {{ say }} {0}")), contact="{address}")
+    assert made.subject == "{contact} {{ say }} {0} now goes to another address"
+    assert "please write to {address}." in made.text
+
+
+def test_a_letter_without_what_it_needs_is_refused_by_name() -> None:
+    with pytest.raises(RenderingError, match=r"`welcome`.* archive_url, unsubscribe_url$"):
+        RENDERER.letter("welcome", {"address": "ada@example.com", "url": LINK})
+
+
+@pytest.mark.parametrize("url", ["", "javascript:alert(1)", "https://example.com/a\r\nb", "/relative"])
+def test_a_letter_links_to_the_web_alone(url: str) -> None:
+    with pytest.raises(RenderingError, match="its url is not an http or https address"):
+        letter(url=url)
+    with pytest.raises(RenderingError, match="its archive_url is not"):
+        letter("welcome", archive_url=url)
+
+
+def with_letters(folder: Path, tables: str) -> Renderer:
+    """A renderer with these letters in place of ours."""
+    ours = (templates_folder() / "words" / "en.toml").read_text("utf-8").partition("[letters.")[0]
+    (folder / "words" / "en.toml").write_text(ours + tables, "utf-8")
+    return Renderer(MASTHEAD, folder)
+
+
+def test_a_new_kind_of_letter_is_a_table_of_the_fixed_texts(owned: Path) -> None:
+    table = """[letters.approval]
+subject = "{title} waits for you"
+heading = "A draft waits"
+paragraphs = ["{title}"]
+links = { preview_url = "Look at it" }
+"""
+    given = {"address": "ada@example.com", "title": "Issue 3", "preview_url": LINK}
+    made = with_letters(owned, table).letter("approval", given)
+    assert made.subject == "Issue 3 waits for you"
+    assert parse(made.html).links == [LINK]
+    assert LINK in made.text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("[letters]", "has no `letters.confirm`"),
+        ("", "has no `letters`"),
+        ("[letters.confirm]\nsubject = 'x'\nheading = 'x'", "`letters.confirm` is not like that"),
+        ("[letters.confirm]\nsubject = 'x'\nheading = 'x'\nparagraphs = 'x'", "`letters.confirm` is not like that"),
+        ("[letters.confirm]\nsubject = 'x'\nheading = 'x'\nparagraphs = []\nboton = 'x'", "is not like that"),
+        ("[letters.confirm]\nsubject = 'x}'\nheading = 'x'\nparagraphs = []", "the letter `confirm`: "),
+        ("[letters.confirm]\nsubject = '{}'\nheading = '{nothing}'\nparagraphs = []", "nothing"),
+    ],
+)
+def test_a_kind_of_letter_that_cannot_be_written_is_named(owned: Path, table: str, complaint: str) -> None:
+    with pytest.raises(RenderingError, match=re.escape(complaint)):
+        with_letters(owned, table).letter("confirm", values_for("confirm"))
 
 
 # Sizes

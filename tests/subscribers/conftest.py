@@ -25,7 +25,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     """An empty SQLite database in a file, with foreign keys on."""
     engine = create_engine(f"sqlite:///{tmp_path / 'people.sqlite3'}")
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON"))
-    names = ["subscriber", "consent", "suppression", "pepper"]
+    names = ["subscriber", "consent", "suppression", "pepper", "letter", "salt"]
+    names += ["attempt", "address_change", "feedback"]
     SQLModel.metadata.create_all(engine, tables=[SQLModel.metadata.tables[name] for name in names])
     yield engine
     engine.dispose()

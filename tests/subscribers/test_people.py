@@ -9,11 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
-from subscribers import consent, people, preferences, suppression
+from subscribers import consent, feedback, letters, people, preferences, suppression
+from subscribers.addresses import parse
 from subscribers.people import Addition, AddressTaken, Barred, InvalidName, Outcome
+from subscribers.ports import Letter
 from subscribers.preferences import Preferences
 from subscribers.suppression import BARRING, Lifter, NotAllowed
-from subscribers.tables import Consent, Kind, State, Subscriber
+from subscribers.tables import AddressChange, Consent, Feedback, Kind, State, Subscriber, WaitingLetter
 from tests.subscribers.conftest import NOW, added
 
 LATER = NOW + dt.timedelta(days=3)
@@ -48,6 +50,22 @@ def test_confirming_twice_changes_nothing(session: Session) -> None:
     people.confirm(session, subscriber.id, now=LATER, consent_text="Yes")
     assert subscriber.confirmed_at == NOW
     assert count(session, Consent) == 2
+
+
+def test_confirming_ends_a_pause_from_before(session: Session) -> None:
+    """Who comes back asked for mail now."""
+    ann = added(session, "ann@example.com")
+    preferences.set(session, ann, Preferences(paused_until=LATER + dt.timedelta(days=80)))
+    people.unsubscribe(session, ann.id, now=NOW)
+    people.confirm(session, ann.id, now=LATER, consent_text="Yes")
+    assert (people.state_at(ann, LATER), ann.paused_until) == (State.ACTIVE, None)
+
+
+def test_who_is_active_keeps_their_pause_when_they_press_an_old_confirmation(session: Session) -> None:
+    ann = added(session, "ann@example.com")
+    preferences.set(session, ann, Preferences(paused_until=LATER))
+    people.confirm(session, ann.id, now=NOW, consent_text="Yes")
+    assert people.state_at(ann, NOW) is State.PAUSED
 
 
 def test_every_spelling_of_an_address_finds_the_same_person(session: Session) -> None:
@@ -122,6 +140,39 @@ def test_who_was_erased_leaves_only_a_hash_that_owners_respect(session: Session)
     assert (count(session, Subscriber), count(session, Consent)) == (0, 0)
     assert owner(session, "Ann@example.com") == Addition(Outcome.LEFT, None)
     assert count(session, Subscriber) == 0
+
+
+def test_nothing_of_who_was_erased_stays_in_any_table(session: Session) -> None:
+    """Letters to the addresses they had before, or wished for, are about them too."""
+    ann, bob = added(session, "Ann@old.example.com"), added(session, "bob@example.com")
+    people.change_address(session, ann.id, "ann@example.com", now=NOW, consent_text="x")
+    for someone, new in ((ann, "ann@new.example.com"), (bob, "bob@new.example.com")):
+        feedback.give(session, someone.id, 1, True, now=NOW)
+        people.wish_address(session, someone, parse(new), now=NOW)
+        for address in (someone.address, new):
+            letters.post(session, Letter("data", address), now=NOW)
+    letters.post(session, Letter("moved", "ann@OLD.example.com"), now=NOW)
+    people.erase(session, ann.id, now=NOW)
+    assert [count(session, table) for table in (Subscriber, Consent, Feedback, AddressChange)] == [1, 1, 1, 1]
+    left = session.scalars(select(WaitingLetter.address)).all()  # type: ignore[call-overload]  # a column to SQLAlchemy
+    assert sorted(left) == ["bob@example.com", "bob@new.example.com"]
+
+
+def test_letters_to_who_has_the_address_of_someone_erased_today_stay(session: Session) -> None:
+    ann = added(session, "shared@example.com")
+    people.change_address(session, ann.id, "ann@example.com", now=NOW, consent_text="x")
+    added(session, "Shared@example.com", active=False)
+    letters.post(session, Letter("confirm", "shared@example.com"), now=NOW)
+    people.erase(session, ann.id, now=NOW)
+    assert letters.counts(session) == {"planned": 1}
+
+
+def test_who_has_an_address_that_is_none_by_the_rules_of_today_can_be_erased(session: Session) -> None:
+    ann = added(session, "ann@example.com")
+    consent.record(session, ann, now=NOW, text="x", how="import").address = "ann at home"
+    session.flush()
+    assert people.erase(session, ann.id, now=NOW)
+    assert count(session, Consent) == 0
 
 
 def test_who_was_erased_can_ask_again_under_a_new_id(session: Session) -> None:
@@ -205,6 +256,69 @@ def test_an_address_does_not_change_to_one_that_is_taken_or_barred(session: Sess
     with pytest.raises(Barred):
         people.change_address(session, ann.id, "eve@example.com", now=LATER, consent_text="x")
     assert ann.identity == "ann@example.com"
+
+
+@pytest.mark.parametrize("how", ["only asked", "left"])
+def test_a_record_that_gets_no_mail_gives_way_to_who_confirms_at_its_address(how: str, session: Session) -> None:
+    """Else anyone could block an address by typing it into the form."""
+    ann = added(session, "ann@example.com")
+    if how == "left":
+        people.unsubscribe(session, added(session, "new@example.com").id, now=NOW)
+    else:
+        form(session, "new@example.com")
+    people.change_address(session, ann.id, "new@example.com", now=LATER, consent_text="x")
+    session.expire_all()
+    found = people.find(session, "new@example.com")
+    assert found is not None and found.id == ann.id and count(session, Subscriber) == 1
+    assert people.suppressions(session, "new@example.com") == frozenset()
+
+
+def test_a_wish_for_another_address_replaces_the_one_before_under_a_new_id(session: Session) -> None:
+    """The link of the earlier wish names its id, so it must die with it."""
+    ann = added(session, "ann@example.com")
+    first = people.wish_address(session, ann, parse("One@example.com"), now=NOW).id
+    session.commit()
+    second = people.wish_address(session, ann, parse("Two@example.com"), now=LATER)
+    assert second.id > first
+    assert session.scalars(select(AddressChange.address)).all() == ["Two@example.com"]  # type: ignore[call-overload]  # a column to SQLAlchemy
+    assert ann.address == "ann@example.com"
+
+
+def test_a_change_of_address_fulfils_the_wish(session: Session) -> None:
+    ann, bob = added(session, "ann@example.com"), added(session, "bob@example.com")
+    for someone in (ann, bob):
+        people.wish_address(session, someone, parse("new@example.com"), now=NOW)
+    people.change_address(session, ann.id, "new@example.com", now=LATER, consent_text="x")
+    assert session.scalars(select(AddressChange.subscriber_id)).all() == [bob.id]  # type: ignore[call-overload]  # as above
+    with pytest.raises(AddressTaken):
+        people.change_address(session, bob.id, "new@example.com", now=LATER, consent_text="x")
+
+
+def test_who_confirms_at_an_address_that_once_left_is_mailed_there(session: Session) -> None:
+    old = added(session, "new@example.com")
+    people.erase(session, old.id, now=NOW)
+    ann = added(session, "ann@example.com")
+    people.change_address(session, ann.id, "new@example.com", now=LATER, consent_text="x")
+    assert people.suppressions(session, "new@example.com") == frozenset()
+
+
+def test_who_left_stays_gone_at_another_address(session: Session) -> None:
+    ann = added(session, "ann@example.com")
+    people.suppress(session, "new@example.com", Kind.UNSUBSCRIBED, now=NOW)
+    people.unsubscribe(session, ann.id, now=NOW)
+    people.change_address(session, ann.id, "new@example.com", now=LATER, consent_text="x")
+    assert ann.state == State.UNSUBSCRIBED
+    assert people.suppressions(session, "new@example.com") == {Kind.UNSUBSCRIBED}
+    assert people.suppressions(session, "ann@example.com") == {Kind.UNSUBSCRIBED}
+
+
+def test_wishes_go_once_their_link_has_expired(session: Session) -> None:
+    ann = added(session, "ann@example.com")
+    people.wish_address(session, ann, parse("new@example.com"), now=NOW)
+    day = dt.timedelta(days=1)
+    assert people.forget_wishes(session, now=NOW + day - dt.timedelta(microseconds=1)) == 0
+    assert people.forget_wishes(session, now=NOW + day) == 1
+    assert count(session, AddressChange) == 0
 
 
 def test_a_person_may_change_the_spelling_of_their_own_address(session: Session) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from email.message import EmailMessage
 from pathlib import Path
 
 import httpx
@@ -83,6 +88,92 @@ def test_a_correction_that_cannot_be_made_is_refused_in_one_line(owner: Owner, w
     owner("send", "--yes", *NOW)
     run = owner("issues", "correct", *words, *NOW)
     assert run.code == 2 and run.err.count("\n") == 1
+
+
+def test_who_subscribes_finds_the_confirmation_in_their_mail_and_its_link_works(owner: Owner) -> None:
+    with _serving(owner) as (url, process):
+        assert _subscribe(url).status_code == 200
+        assert _soon(lambda: len(_mails(owner)) == 1)
+        (mail,) = _mails(owner)
+        assert (mail["To"], mail["List-Unsubscribe"]) == ("Ann@example.com", None)
+        link = f"{url}c/{_token(mail)}"
+        assert httpx.post(link, data={"confirm": "yes"}).status_code == 200
+        assert _soon(lambda: len(_mails(owner)) == 2)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 0 and err.count("Serving on") == 1
+    assert [word for word in ("Traceback", "example.com/c/", "Ann", _token(mail)) if word in err] == []
+    assert [mail["Subject"].partition(":")[0] for mail in _mails(owner)][1:] == ["You are on the list"]
+    assert owner("subscribers", "list", "--json").json["subscribers"][0]["state"] == "active"
+
+
+@pytest.mark.slow
+def test_a_letter_outlives_a_kill_right_after_the_answer_that_promised_it(owner: Owner) -> None:
+    with _serving(owner) as (url, process):
+        assert _subscribe(url).status_code == 200
+        process.kill()
+        process.wait()
+    assert len(_states(owner)) == 1
+    # Where the kill came while it was handed over, the lease has to end first.
+    with closing(sqlite3.connect(owner.database)) as database, database:
+        database.execute("UPDATE letter SET claimed_at = datetime(claimed_at, '-6 minutes') WHERE state = 'handing'")
+    with _serving(owner):
+        assert _soon(lambda: _states(owner) == ["accepted"])
+    assert [mail["To"] for mail in _mails(owner)] == ["Ann@example.com"]
+
+
+@pytest.mark.slow
+def test_letters_that_cannot_go_are_told_in_one_line_and_keep_no_page_from_being_shown(owner: Owner) -> None:
+    outbox = owner.folder / "data" / "outbox"
+    outbox.parent.mkdir()
+    outbox.write_text("a file where the folder should be")
+    with _serving(owner) as (url, process):
+        assert _subscribe(url).status_code == 200
+        assert _soon(lambda: "planned" in _states(owner) and _reason(owner) != "")
+        assert httpx.get(f"{url}subscribe").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    (line,) = (line for line in err.splitlines() if line.startswith("letters wait: "))
+    assert "set delivery.outbox" in line
+    assert process.returncode == 0 and "Traceback" not in err and "Ann" not in err
+
+
+def _subscribe(url: str) -> httpx.Response:
+    form = {"subscribe": "yes", "address": "Ann@example.com", "follow": "everything", "frequency": "every"}
+    return httpx.post(f"{url}subscribe", data=form)
+
+
+def _mails(owner: Owner) -> list[EmailMessage]:
+    """What the outbox holds, in the order of its names."""
+    files = sorted((owner.folder / "data" / "outbox").glob("*.eml"))
+    parsed = [email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files]
+    return [mail for mail in parsed if isinstance(mail, EmailMessage)]
+
+
+def _token(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    (link,) = (word for word in body.get_content().split() if "/c/" in word)
+    return str(link).rpartition("/c/")[2]
+
+
+def _states(owner: Owner) -> list[str]:
+    with closing(sqlite3.connect(owner.database)) as database:
+        return [state for (state,) in database.execute("SELECT state FROM letter")]
+
+
+def _reason(owner: Owner) -> str:
+    with closing(sqlite3.connect(owner.database)) as database:
+        (reason,) = database.execute("SELECT reason FROM letter").fetchone()
+        return str(reason)
+
+
+def _soon(is_so: Callable[[], bool]) -> bool:
+    """Whether something comes true within some seconds."""
+    ends = time.monotonic() + 15
+    while not is_so() and time.monotonic() < ends:
+        time.sleep(0.02)
+    return is_so()
 
 
 def _pieces(owner: Owner) -> list[int]:

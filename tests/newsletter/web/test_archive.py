@@ -459,8 +459,9 @@ def test_a_title_is_told_only_while_its_piece_is_out(house: House) -> None:
     draft, number = house.write(entry()), house.publish(entry(title="Out"), entry())
     house.correct(number, 2, withdrawn=True)
     with house.store.read() as session:
-        numbers = [issues.load(session, draft).pieces[0].piece.id, *range(2, 5)]
-        assert [issues.piece_title(session, piece) for piece in numbers] == [None, "Out", None, None]
+        asked = [(draft, 1), (number, 1), (number, 2), (number, 3), (number, 0), (99, 1)]
+        told = [issues.public_piece(session, *which) for which in asked]
+        assert [entry and entry.piece.title for entry in told] == [None, "Out", None, None, None, None]
         latest = issues.latest(session)
     assert latest is not None and (latest.number, latest.updated) == (number, LATER)
 

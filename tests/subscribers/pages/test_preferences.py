@@ -89,7 +89,7 @@ def test_a_topic_that_the_owner_removed_is_kept_unseen(site: Site) -> None:
 
 def test_who_chose_and_is_left_with_none_is_told(site: Site) -> None:
     reader = site.reader(topics=frozenset({"gone"}))
-    told = "None of the topics you follow is there, so no mail comes to you."
+    told = "None of the topics you follow exists any more, so no mail comes to you."
     assert told in main_text(site.client.get(site.preferences(reader)).text)
     answer = site.client.post(site.preferences(reader), data={**SENT, "topic": []})
     assert told in main_text(answer.text)

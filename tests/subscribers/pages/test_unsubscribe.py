@@ -7,11 +7,9 @@ import datetime as dt
 import pytest
 
 import subscribers
-from newsletter import deliveries, issues
+from newsletter import deliveries
 from newsletter.config import Config
-from newsletter.editions import assign
 from subscribers import Frequency, Kind, State
-from tests.newsletter.web.conftest import House
 from tests.subscribers.pages.conftest import FORM, Site, main_text
 
 
@@ -60,15 +58,46 @@ def test_one_click_works_for_the_oldest_issue_after_a_topic_went(site: Site) -> 
 
 def test_nothing_is_claimed_for_who_left_while_an_issue_is_being_sent(site: Site) -> None:
     stays, leaves = site.reader("stays@example.com"), site.reader("leaves@example.com")
-    number = House(site.press).publish()
-    with site.store.write() as session:
-        issue = issues.load(session, number)
-        groups = {"*": assign(issue, [None], [])[None]}
-        deliveries.plan(session, number, groups, frequency=Frequency.EVERY, due_at=site.now, now=site.now)
+    number = site.publish()
+    site.plan(number)
+    assert site.one_click(site.unsubscribe(leaves, number))[0] == 200
+    assert [one.subscriber_id for one in site.claim(number)] == [stays]
+
+
+def test_what_was_claimed_before_one_left_and_could_not_go_is_not_claimed_again(site: Site) -> None:
+    stays, leaves = site.reader("stays@example.com"), site.reader("leaves@example.com")
+    number = site.publish()
+    site.plan(number)
+    claimed = site.claim(number)
+    assert {one.subscriber_id for one in claimed} == {stays, leaves}
     assert site.one_click(site.unsubscribe(leaves, number))[0] == 200
     with site.store.write() as session:
-        claimed = deliveries.claim(session, number, "me", 10, site.now, site.now)
-    assert [one.subscriber_id for one in claimed] == [stays]
+        deliveries.give_back(session, "test", site.now)
+    site.now += dt.timedelta(hours=1)
+    assert [one.subscriber_id for one in site.claim(number)] == [stays]
+
+
+@pytest.mark.parametrize("situation", ["active", "left", "paused", "complained", "erased", "pending"])
+def test_one_click_says_yes_to_everyone_without_a_cookie_or_another_address(situation: str, site: Site) -> None:
+    reader = site.reader(paused_until=site.now + dt.timedelta(days=3) if situation == "paused" else None)
+    if situation == "left":
+        site.leave(reader)
+    elif situation == "complained":
+        site.suppress("ada@example.com")
+    elif situation == "erased":
+        site.erase(reader)
+    elif situation == "pending":
+        site.ask("bo@example.com")
+        row = site.find("bo@example.com")
+        assert row is not None
+        reader = row.id
+    answers = set()
+    for _ in range(2):
+        answer = site.client.post(site.unsubscribe(reader), data={"List-Unsubscribe": "One-Click"})
+        assert not {"set-cookie", "location"} & set(answer.headers) and not answer.history
+        assert answer.headers["cache-control"] == "no-store" and answer.headers["x-robots-tag"] == "noindex"
+        answers.add((answer.status_code, answer.text))
+    assert answers == {(200, "You are unsubscribed.\n")}
 
 
 def test_who_was_erased_gets_a_calm_page_and_their_mail_program_a_yes(site: Site) -> None:

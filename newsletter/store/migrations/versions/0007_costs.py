@@ -6,7 +6,7 @@ from alembic import op
 from subscribers import UtcDateTime
 
 revision = "0007"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:

@@ -1,0 +1,191 @@
+"""Hands over the letters that wait: a confirmation, a welcome, the way to one's own data. By the issues' own provider.
+
+Whose letters they are and when they may go is `subscribers`' business; this addresses them and carries them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+import subscribers
+from newsletter.messages import BadHeader, compose_letter
+from newsletter.pipeline import Press, sender
+from newsletter.problems import Problem
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater
+from newsletter.rendering import RenderingError
+from newsletter.values import Message
+from subscribers import ClaimedLetter
+
+LOOK_SECONDS = 20.0
+"""How often the courier looks for letters that nobody called it for: those to be tried again."""
+
+FINISH_SECONDS = 8.0
+"""How long the courier's end waits for what is in flight; a provider that hangs keeps no server from stopping."""
+
+NOT_ALLOWED_WAIT = dt.timedelta(minutes=5)
+LONGEST_WAIT_SECONDS = 86_400.0
+"""A provider that asks for more patience than a day gets a day of it."""
+_AT_ONCE = 50
+
+
+def send_due(press: Press, provider: Provider, is_over: Callable[[], bool] = lambda: False) -> int:
+    """Hand over every letter that is due. Returns how many the provider took.
+
+    ``is_over`` is asked before each claim; once it holds, nothing more is claimed. Raises NotAllowed when the
+    provider does not accept us; the letters are planned again.
+    """
+    owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    taken = 0
+    while not is_over():
+        with press.store.write() as session:
+            claimed = subscribers.claim_letters(
+                session, owner, min(provider.batch, _AT_ONCE), now=press.clocks.now(), real_now=press.clocks.real()
+            )
+        if not claimed:
+            break
+        taken += _hand_over(press, provider, claimed)
+    return taken
+
+
+def _hand_over(press: Press, provider: Provider, claimed: Sequence[ClaimedLetter]) -> int:
+    composed: dict[int, Message] = {}
+    outcomes: dict[int, Outcome] = {}
+    for letter in claimed:
+        try:
+            composed[letter.id] = address(press, letter)
+        except (RenderingError, BadHeader) as error:
+            outcomes[letter.id] = Refused(letter.key, str(error))
+    numbers = {message.key: number for number, message in composed.items()}
+    refusal: NotAllowed | None = None
+    try:
+        for outcome in provider.hand_over(list(composed.values())):
+            outcomes[numbers[outcome.key]] = outcome
+    except NotAllowed as error:
+        refusal = error
+    with press.store.write() as session:
+        for letter in claimed:
+            _mark(session, letter.id, outcomes.get(letter.id), refusal, press.clocks.now())
+    if refusal:
+        raise refusal
+    return sum(isinstance(outcome, Accepted) for outcome in outcomes.values())
+
+
+def _mark(session: Session, number: int, outcome: Outcome | None, refusal: NotAllowed | None, now: dt.datetime) -> None:
+    """Record what became of a letter. Without an outcome it was not taken; where we were refused, that was no try."""
+    match outcome:
+        case Accepted():
+            subscribers.letter_accepted(session, number)
+        case Refused(why=why):
+            subscribers.letter_failed(session, number, why)
+        case TryLater(why=why, after=after):
+            wait = dt.timedelta(seconds=min(after, LONGEST_WAIT_SECONDS))
+            subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=True)
+        case InDoubt(why=why):
+            subscribers.put_letter_off(session, number, why, now=now, after=dt.timedelta(), counts=True)
+        case None:
+            why = str(refusal) if refusal else "the provider gave no answer"
+            wait = NOT_ALLOWED_WAIT if refusal else dt.timedelta()
+            subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=refusal is None)
+
+
+def address(press: Press, letter: ClaimedLetter) -> Message:
+    """A letter as the message to its one reader. Raises RenderingError and BadHeader."""
+    config = press.config
+    common = {"contact": config.delivery.reply_to or config.delivery.from_address, "address": letter.address}
+    return compose_letter(
+        press.renderer.letter(letter.kind, common | dict(letter.details)),
+        sender(config),
+        to=letter.address,
+        key=letter.key,
+        date=press.clocks.now(),
+        unsubscribe_url=letter.details.get("unsubscribe_url", ""),
+    )
+
+
+class Courier:
+    """Hands letters over in a thread of its own, so that no request waits for a provider.
+
+    Used as a context manager; at its end what is being handed over is finished, within eight seconds, and what then is
+    not will be handed over again by the next one. ``heard`` is told in one line when letters cannot go. The courier
+    sees to it as well that nothing about people is kept longer than it may: once a day, and at its start.
+    """
+
+    def __init__(self, press: Press, provider: Provider, heard: Callable[[str], None]) -> None:
+        self._press = press
+        self._provider = provider
+        self._heard = heard
+        self._called, self._ended = threading.Event(), threading.Event()
+        self._tidied: dt.date | None = None
+        self._failed = 0
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+
+    def __enter__(self) -> Courier:
+        """Start."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish what is in flight."""
+        self._ended.set()
+        self._called.set()
+        self._thread.join(FINISH_SECONDS)
+
+    def call(self) -> None:
+        """Letters wait: look now."""
+        self._called.set()
+
+    def _run(self) -> None:
+        while True:
+            self._called.clear()
+            # Asked after that: the end calls too, and its call must not be cleared unseen.
+            if self._ended.is_set():
+                return
+            if self._round():
+                self._called.wait(LOOK_SECONDS)
+            else:
+                self._ended.wait(LOOK_SECONDS)
+
+    def _round(self) -> bool:
+        """Hand over what is due. Returns whether that went as it should; if not, it was said why."""
+        try:
+            self._tidy()
+            send_due(self._press, self._provider, self._ended.is_set)
+            self._say_failures()
+        except (Problem, SQLAlchemyError) as error:
+            self._heard(f"letters wait: {_one_line(error)}")
+            return False
+        except Exception as error:  # A bug must not end the thread: the pages would go on promising letters.
+            self._heard(f"letters wait: a bug, {type(error).__name__}")
+            return False
+        return True
+
+    def _say_failures(self) -> None:
+        """Tell how many letters have failed since it was told last. Why is on record; it may name an address."""
+        with self._press.store.read() as session:
+            failed = subscribers.letter_counts(session).get("failed", 0)
+        if failed > self._failed:
+            self._heard(f"letters that failed for good: {failed - self._failed}")
+        self._failed = failed
+
+    def _tidy(self) -> None:
+        today = self._press.today()
+        if self._tidied == today:
+            return
+        with self._press.store.write() as session:
+            subscribers.tidy(session, now=self._press.clocks.now())
+        self._tidied = today
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
