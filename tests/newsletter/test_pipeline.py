@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import re
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
+import subscribers
 from newsletter import grounding, issues, pieces, pipeline, sections
 from newsletter.claude import Budget, Claude, Price
 from newsletter.config import Config
@@ -31,6 +33,7 @@ from newsletter.values import Edition, Issue, Piece, SummaryKind
 from newsletter.writers import WriterUnavailable
 from newsletter.writers.claude import ClaudeWriter
 from newsletter.writers.excerpts import Excerpts
+from subscribers.feedback import give
 from tests.newsletter import fake_claude as fake
 from tests.newsletter.fake_claude import KEY, MODEL, Behaviour, FakeClaude
 from tests.newsletter.feeds import article
@@ -52,11 +55,12 @@ class Shop:
     most: int = 3
     at_a_time: int = 2
     attempts: int = 3
+    seconds: float = CEILING_SECONDS
 
     def __post_init__(self) -> None:
         limits = {"min_pieces": self.most, "max_pieces": self.most, "min_score": 0, "max_per_source": 50}
         self.press = press_for(self.store, Config.model_validate({"selection": limits}))
-        self.budget = Budget(CEILING_USD, {MODEL: PRICE}, CEILING_SECONDS)
+        self.budget = Budget(CEILING_USD, {MODEL: PRICE}, self.seconds)
         meter = StoredMeter(self.store)
         claude = Claude(
             api_key=KEY,
@@ -414,3 +418,53 @@ def test_the_accounts_of_an_issue_name_each_piece_and_what_was_kept(shop: Callab
     assert {row.issue_id for row in rows} == {built.number}
     assert sorted(row.purpose for row in rows) == ["triage", "write", "write", "write"]
     assert add_up(rows).usd == pytest.approx(here.budget.spent_usd)
+
+
+def test_when_the_time_is_used_up_nothing_more_is_asked_and_the_issue_is_finished(shop: Callable[..., Shop]) -> None:
+    here = shop(seconds=0.0)
+    here.fill(*(candidate(n) for n in range(1, 5)))
+    built = here.build()
+    assert {entry.summary.kind for entry in here.issue(built).pieces} == {SummaryKind.EXCERPTS}
+    assert any("the time for writing this issue is used up" in warning for warning in built.warnings)
+    assert here.service.requests == []
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3])
+def test_so_many_pieces_are_written_at_a_time_and_no_more(at_a_time: int, shop: Callable[..., Shop]) -> None:
+    inside, most, lock = [0], [0], threading.Lock()
+
+    def watch(handler: fake.Handler, body: dict[str, Any]) -> None:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.2)
+        with lock:
+            inside[0] -= 1
+        fake.good(handler, body)
+
+    here = shop(watch, most=6, at_a_time=at_a_time)
+    here.fill(*(candidate(n) for n in range(1, 8)))
+    here.build()
+    assert most[0] == at_a_time
+
+
+def test_votes_on_what_came_out_count_for_its_source_and_its_topics(shop: Callable[..., Shop]) -> None:
+    here = shop()
+    here.fill(*(candidate(n) for n in range(1, 4)))
+    number = here.build().number or 0
+    with here.store.write() as session:
+        issues.publish(session, number, DAY)
+        about = issues.subjects(session, 50)
+        for reader in range(1, 4):
+            subscribers.add(session, f"r{reader}@example.com", now=DAY, how="test", consent_text="yes", active=True)
+            for piece_id in about:
+                give(session, reader, piece_id, reader > 1, now=DAY)
+        assert issues.past_titles(session, 2) == [candidate(1).title, candidate(2).title]
+    here.fill(candidate(9))
+    with here.store.read() as session:
+        found = pieces.candidates(session, here.press.clocks.now(), 30)
+    (appraised,) = pipeline.appraise(here.press, here.desk, found, {})
+    assert len(about) == 3
+    assert [part.why for part in appraised.parts if part.name == "readers"] == [
+        "6 votes for its source and topics, 3 against"
+    ]

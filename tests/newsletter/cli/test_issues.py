@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.fake_claude import FakeClaude
 from tests.newsletter.makers import DAY
 
 NOW = ("--now", DAY.isoformat())
@@ -98,3 +101,16 @@ def test_a_draft_cannot_be_paused(owner: Owner) -> None:
     owner("build", *NOW)
     run = owner("issues", "pause", "1")
     assert run.code == 2 and "issue 1 is not being sent" in run.err
+
+
+def test_why_tells_what_the_model_said_of_chosen_and_left_out_pieces(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeClaude() as claude:
+        owner.use_claude(claude, monkeypatch)
+        owner("build", *NOW)
+    said = owner("issues", "show", "1", "--why").out
+    chosen, left_out = said.split("Left out")
+    assert chosen.count(" measures what it says.") == 5 and left_out.count(" measures what it says.") == 3
+    assert said.count("appraised by claude-test") == 8
+    assert said.count("+3.20 worth: 8 of 10") == 8
