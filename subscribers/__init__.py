@@ -30,6 +30,7 @@ from subscribers.imports import NotAList, Problem, Progress
 from subscribers.imports import Plan as ImportPlan
 from subscribers.imports import Report as ImportReport
 from subscribers.imports import run as import_people
+from subscribers.letters import KEY as LETTER_KEY
 from subscribers.letters import ClaimedLetter
 from subscribers.letters import accepted as letter_accepted
 from subscribers.letters import claim as claim_letters
@@ -81,6 +82,7 @@ from subscribers.tokens import Purpose, TokenError, Tokens, Trouble, split_keys
 __all__ = [
     "AUDIENCE",
     "EVERYTHING",
+    "LETTER_KEY",
     "Addition",
     "AddressTaken",
     "Barred",

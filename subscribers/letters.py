@@ -39,6 +39,10 @@ _FIRST_WAIT = dt.timedelta(minutes=1)
 _LONGEST_WAIT = dt.timedelta(hours=1)
 
 
+KEY = "letter-"
+"""Begins the key of every letter, and of no delivery."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedLetter:
     """A letter that is ours to hand over now."""
@@ -51,7 +55,7 @@ class ClaimedLetter:
     @property
     def key(self) -> str:
         """Names the letter to the provider, and makes its Message-ID."""
-        return f"letter-{self.id}"
+        return f"{KEY}{self.id}"
 
 
 def post(session: Session, letter: Letter, *, now: dt.datetime) -> None:

@@ -239,13 +239,16 @@ class Workshop:
 
     def sendgrid(self, *, sandbox: bool = False) -> Provider:
         """SendGrid, at SENDGRID_HOST when the environment has one. Raises ConfigError without a key."""
+        from newsletter import pipeline
         from newsletter.providers.sendgrid import HOST, SendGrid
 
         key = self.settings.secrets.get("SENDGRID_API_KEY")
         if not key:
             raise ConfigError("`delivery.provider` is sendgrid and SENDGRID_API_KEY is not set; set it")
         try:
-            return SendGrid(key, self.settings.sendgrid_host or HOST, sandbox=sandbox)
+            return SendGrid(
+                key, self.settings.sendgrid_host or HOST, sandbox=sandbox, list_id=pipeline.sender(self.config).list_id
+            )
         except ValueError as error:
             raise ConfigError(f"SENDGRID_API_KEY or SENDGRID_HOST: {error}; correct it") from error
 

@@ -10,6 +10,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -218,6 +219,7 @@ def _tell_readers(
     for event in new:
         reader = found[event.key][1] if event.key in found else event.subscriber
         if reader is None:
+            _heed_letter(session, event, now)
             continue
         if event.kind is Kind.UNSUBSCRIBED:
             subscribers.unsubscribe(session, reader, now=now, reason="mail" if event.subscriber else "provider")
@@ -231,6 +233,14 @@ def _tell_readers(
         if _soft_bounces(session, reader) >= SOFT_BOUNCES:
             note = f"soft bounces of {SOFT_BOUNCES} of the last {RECENT} mails"
             subscribers.suppress_subscriber(session, reader, subscribers.Kind.HARD_BOUNCE, now=now, note=note)
+
+
+def _heed_letter(session: Session, event: Event, now: dt.datetime) -> None:
+    """A letter has no delivery, and perhaps no reader: what is reported of it concerns the address that it went to."""
+    kind = {Kind.COMPLAINED: subscribers.Kind.COMPLAINT, Kind.HARD_BOUNCE: subscribers.Kind.HARD_BOUNCE}.get(event.kind)
+    if kind and event.address and event.key.startswith(subscribers.LETTER_KEY):
+        with suppress(subscribers.InvalidAddress):
+            subscribers.suppress(session, event.address, kind, now=now, note=event.why)
 
 
 def _bar(session: Session, reader: int, event: Event, now: dt.datetime) -> None:

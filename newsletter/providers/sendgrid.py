@@ -96,13 +96,15 @@ class _Busy(Exception):
 class SendGrid:
     """Hands over by SendGrid's API. ``host`` is its base URL; ``timeout_seconds`` is the wait for each answer.
 
-    ``sandbox`` has SendGrid check each request and deliver nothing. Raises ValueError for a key that is none.
+    ``list_id`` names the newsletter in what SendGrid reports later, of issues and letters alike. ``sandbox`` has
+    SendGrid check each request and deliver nothing. Raises ValueError for a key that is none.
     """
 
     key: str = field(repr=False)
     host: str = HOST
     timeout_seconds: float = 60.0
     sandbox: bool = False
+    list_id: str = ""
     name: str = "sendgrid"
     batch: int = MOST_READERS
     repeats_safely: bool = False
@@ -139,11 +141,7 @@ class SendGrid:
                     wire_address(message.to)
                     groups.setdefault((id(message.mould), message.text_only), []).append(message)
                 else:
-                    found(
-                        _Call(
-                            self._shared(message, message.text, message.html), (_row(message, _list_id(message), {}),)
-                        )
-                    )
+                    found(_Call(self._shared(message, message.text, message.html), (_row(message, self.list_id, {}),)))
             except BadHeader as error:
                 yield Refused(message.key, str(error))
         for group in groups.values():
@@ -153,13 +151,13 @@ class SendGrid:
 
     def _edition_call(self, group: Sequence[EditionMessage]) -> _Call:
         first = group[0]
-        rendered, list_id = first.mould.rendered, _list_id(first)
+        rendered = first.mould.rendered
         values = [rendered.values(message.reader) for message in group]
         tags = _Tags.of(rendered, values, text_only=first.text_only)
         text = rendered.text_form.fill(tags.text)
         html = "" if first.text_only else rendered.html_form.fill(tags.html)
         rows = [
-            _row(message, list_id, tags.values(lines, escaped))
+            _row(message, self.list_id, tags.values(lines, escaped))
             for message, (lines, escaped) in zip(group, values, strict=True)
         ]
         return _Call(self._shared(first, text, html), tuple(rows))
@@ -361,16 +359,13 @@ class _Tags:
 def _is_long(message: EditionMessage) -> bool:
     """Whether the values might not fit into substitutions."""
     reader = message.reader
-    given = len(reader.address) + len(reader.unsubscribe_url) + len(reader.preferences_url) + len(reader.because)
+    given = len(reader.address) + len(reader.unsubscribe_url) + len(reader.preferences_url)
+    given += len(reader.because) + len(reader.feedback_url)
     # Each stands in both parts, and a letter can be six bytes when it is escaped; sentences and tags come on top.
     if given < MOST_VALUES // 24:
         return False
     lines, escaped = message.mould.rendered.values(reader)
     return sum(len(value.encode()) + 40 for value in (*lines.values(), *escaped.values())) > MOST_VALUES
-
-
-def _list_id(message: Message) -> str:
-    return address_in(message.header("List-Id"))
 
 
 def _row(message: Message, list_id: str, substitutions: dict[str, str]) -> _Row:

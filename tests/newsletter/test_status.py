@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from sqlmodel import select
 
 from newsletter import deliveries, status
 from newsletter.deliveries import Clocks
 from newsletter.providers import Accepted, Outcome, TryLater
 from newsletter.status import IssueStatus
 from newsletter.store import Store
+from newsletter.store.tables import DeliveryRow
 from newsletter.values import Message
 from tests.newsletter.makers import DAY
 from tests.newsletter.test_deliveries import CLOCKS, Post, frozen
@@ -79,3 +81,15 @@ def test_what_a_dead_process_left_of_a_cancelled_issue_has_a_way_out(store: Stor
     assert [way.commands for way in _gather(store, later).ways] == [(f"newsletter send {number}",)]
     with store.read() as session:
         assert deliveries.due_issues(session, DAY, DAY) == [number]
+
+
+def test_every_state_of_a_delivery_is_counted_and_only_what_is_stuck_has_a_way_out(store: Store) -> None:
+    number = frozen(store, len(deliveries.STATES) - 2)
+    with store.write() as session:
+        rows = session.exec(select(DeliveryRow).where(DeliveryRow.issue_id == number)).all()
+        for row, state in zip(rows, deliveries.STATES, strict=True):
+            row.state, row.claimed_by, row.claimed_at = state, deliveries.owner(), DAY
+    found = _gather(store)
+    assert found.counts == dict.fromkeys(deliveries.STATES, 1)
+    assert (found.audience, found.done) == (len(deliveries.STATES), len(deliveries.STATES) - 4)
+    assert [way.what for way in found.ways] == ["1 in doubt", "1 failed"]

@@ -208,3 +208,13 @@ def test_more_reports_than_fit_into_a_statement_are_recorded_too(
     assert ledger.hear(*(event(key, Kind.DELIVERED) for key in keys)) == Recorded({Kind.DELIVERED: 5})
     with ledger.store.read() as session:
         assert deliveries.counts(session, 1) == {"delivered": 5}
+
+
+@pytest.mark.parametrize(("kind", "bars"), [(Kind.COMPLAINED, "complaint"), (HARD, "hard_bounce"), (SOFT, "")])
+def test_what_is_reported_of_a_letter_stands_against_the_address_it_went_to(
+    ledger: Ledger, kind: Kind, bars: str
+) -> None:
+    ledger.hear(
+        event("letter-7", kind, address="reader2@example.com"), event("8-8", kind, address="reader1@example.com")
+    )
+    assert (ledger.barred(1), ledger.barred(2)) == (set(), {bars} - {""})

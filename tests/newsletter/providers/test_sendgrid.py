@@ -47,7 +47,7 @@ def _messages(count: int) -> list[Message]:
 
 
 def _provider(service: FakeSendGrid, **changes: object) -> SendGrid:
-    return replace(SendGrid(KEY, service.host, timeout_seconds=5), **changes)  # type: ignore[arg-type]  # named fields
+    return replace(SendGrid(KEY, service.host, timeout_seconds=5, list_id="d.example.com"), **changes)  # type: ignore[arg-type]  # named fields
 
 
 def _hand_over(service: FakeSendGrid, messages: Sequence[Message], **changes: object) -> dict[str, Outcome]:
