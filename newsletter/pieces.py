@@ -34,6 +34,8 @@ _ARXIV = re.compile(
     r"(?:arxiv\.org/(?:abs|pdf|html|format)/|oai:arxiv\.org:|10\.48550/arxiv\.)(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})",
     re.IGNORECASE,
 )
+_BEGINNING = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
+"""Of an address that is not canonical: `//` alone may stand in its path, too."""
 _TRACKING = re.compile(
     r"^(utm_\w+|mc_[ce]id|fbclid|gclid|dclid|msclkid|yclid|igshid|twclid|ck_subscriber_id|_hs\w+|mkt_tok|oly_\w+_id|vero_\w+"
     r"|ref|ref_src|referrer|source|src|cmpid|campaign|share|si|at_\w+|guccounter|amp)$",
@@ -50,7 +52,7 @@ def canonical_url(url: str) -> str:
     """
     # urlsplit raises on a broken IPv6 host or port; such a text still names its piece as it stands.
     try:
-        parts = urlsplit(url.strip() if "//" in url else f"//{url.strip()}")
+        parts = urlsplit(url.strip() if _BEGINNING.match(url.strip()) else f"//{url.strip()}")
         host, port = (parts.hostname or "").removeprefix("www."), parts.port
     except ValueError:
         return url.strip()

@@ -558,6 +558,7 @@ def test_the_limit_holds_for_what_comes_out_of_gzip(serve: Serve) -> None:
     assert failure(loopback_door(server), server.url, max_bytes=999).reason == "too_large"
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_cut_long_before_it_is_unpacked(serve: Serve) -> None:
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join([*(packer.compress(bytes(1_000_000)) for _ in range(500)), packer.flush()])

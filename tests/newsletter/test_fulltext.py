@@ -491,6 +491,7 @@ def test_light_text_of_light_text_is_the_same(text: str) -> None:
     assert light_text(once) == once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from newsletter import pieces
@@ -54,6 +54,7 @@ def test_a_broken_address_still_names_its_piece(url: str) -> None:
         fullmatch=True,
     )
 )
+@example("http://a.example:8080//0")
 def test_the_canonical_form_is_its_own_canonical_form(url: str) -> None:
     once = canonical_url(url)
     assert canonical_url(once) == once

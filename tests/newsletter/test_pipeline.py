@@ -298,6 +298,7 @@ def _assert_whole(issue: Issue) -> None:
             assert {section.key for section in entry.summary.sections} >= {"summary", "why_it_matters", "takeaways"}
 
 
+@pytest.mark.slow
 def test_a_storm_of_failures_still_makes_an_issue_and_a_second_build_asks_nothing(shop: Callable[..., Shop]) -> None:
     rng = random.Random(5)
     weather = (
@@ -369,6 +370,7 @@ def test_an_opening_that_cannot_be_turned_goes_back_to_the_writer_once_and_is_no
     assert notes == ["begins as another piece does: “take the code and”"] * 2
 
 
+@pytest.mark.slow
 def test_an_instruction_in_an_article_changes_nothing_in_the_mail_though_the_model_obeys(
     shop: Callable[..., Shop],
 ) -> None:
@@ -429,6 +431,7 @@ def test_when_the_time_is_used_up_nothing_more_is_asked_and_the_issue_is_finishe
     assert here.service.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_a_time", [1, 3])
 def test_so_many_pieces_are_written_at_a_time_and_no_more(at_a_time: int, shop: Callable[..., Shop]) -> None:
     inside, most, lock = [0], [0], threading.Lock()

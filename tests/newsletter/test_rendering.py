@@ -758,6 +758,7 @@ def test_one_byte_too_much_shortens_one_piece() -> None:
     assert edition.shortened == (1,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [" ".join(NASTY), "w" * 3_000, "https://example.com/" + "a" * 3_000, "& " * 1_500])
 def test_whatever_fifty_pieces_say_the_mail_is_small_and_ends_with_its_footer(text: str) -> None:
     entries = []

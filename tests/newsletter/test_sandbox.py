@@ -84,6 +84,7 @@ def test_a_child_is_kept_however_much_its_parent_holds() -> None:
     assert len(held) == 450_000_000
 
 
+@pytest.mark.slow
 def test_too_much_processor_time_is_an_error_of_that_name(sandbox: Sandbox) -> None:
     began = time.monotonic()
     error = failure(sandbox, "spin")

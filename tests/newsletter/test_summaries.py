@@ -191,6 +191,7 @@ _SUMMARIES = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(_SUMMARIES)
 def test_any_summary_comes_back_from_json_as_it_went_in(summary: Summary) -> None:
     assert summaries.from_json(summaries.to_json(summary)) == summary

@@ -353,6 +353,7 @@ imports.run(
 """
 
 
+@pytest.mark.slow
 def test_a_second_run_completes_one_that_was_killed(engine: Engine, session: Session, tmp_path: Path) -> None:
     file, size = tmp_path / "list.csv", imports.BATCH * 3
     write_list(file, size)

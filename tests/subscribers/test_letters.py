@@ -261,6 +261,7 @@ def test_settled_letters_go_a_week_after_their_posting_and_what_waits_stays(sess
     assert len(claim(session, at=NOW + week)) == 1
 
 
+@pytest.mark.slow
 def test_so_many_letters_that_no_statement_could_name_them_all_are_tidied(session: Session) -> None:
     count = 33_000
     row = {"kind": "confirm", "address": "a@example.com", "identity_hash": "h", "details": {}, "state": "accepted"}

@@ -75,6 +75,7 @@ def test_claude_without_a_key_is_a_configuration_error_with_the_mend(owner: Owne
     assert run.code == 3 and "ANTHROPIC_API_KEY is not set" in run.err
 
 
+@pytest.mark.slow
 def test_with_a_key_claude_writes_from_the_whole_article_in_one_call_a_piece(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

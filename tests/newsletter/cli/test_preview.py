@@ -131,6 +131,7 @@ def test_a_reader_who_gets_nothing_is_told_of_in_one_line(owner: Owner) -> None:
         assert run.code == 2 and said in run.err and run.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_page_tells_what_was_read_checked_and_left_out_of_each_piece(
     owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,6 +277,7 @@ def running(owner: Owner, *words: str) -> Iterator[subprocess.Popen[str]]:
         started.stdout.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_while_it_waits_ends_it_with_0(reader: Owner, number: signal.Signals) -> None:
     reader.configure("/one.xml", extra='[schedule]\ncron = "0 0 1 1 *"')

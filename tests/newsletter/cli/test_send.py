@@ -84,6 +84,7 @@ def test_with_a_draft_a_dry_run_opens_no_socket_and_changes_no_byte_of_the_datab
     assert hashlib.sha256(owner.database.read_bytes()).hexdigest() == before
 
 
+@pytest.mark.slow
 def test_ten_dry_runs_leave_the_next_issue_what_it_was(owner: Owner) -> None:
     first = owner("send", "--dry-run", "--json", *NOW).json
     for _ in range(9):
@@ -140,6 +141,7 @@ def test_sending_twice_hands_over_once(owner: Owner) -> None:
     assert (again.code, again.json["reason"]) == (0, "today's issue 1 is out already")
 
 
+@pytest.mark.slow
 def test_ninety_days_over_an_unchanging_feed_publish_each_piece_at_most_once(owner: Owner) -> None:
     owner.site.feed("/one.xml", [owner.site.item(n, days_ago=n / 10) for n in range(1, 21)])
     reasons = []
@@ -353,6 +355,7 @@ def test_an_issue_of_mostly_excerpts_needs_the_owners_word_when_a_model_is_confi
     assert owner("issues", "list", "--json").json["issues"][0]["state"] == "frozen"
 
 
+@pytest.mark.slow
 def test_no_reader_no_key_and_no_token_is_in_a_prompt_or_a_log_at_any_level(
     owner: Owner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

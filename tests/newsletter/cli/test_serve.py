@@ -70,6 +70,7 @@ def test_pages_are_served_until_the_server_is_told_to_stop(owner: Owner) -> None
     assert process.returncode == 0 and "Traceback" not in err and "issues/1" not in err
 
 
+@pytest.mark.slow
 def test_reports_of_sendgrid_are_taken_where_pages_are_served(owner: Owner) -> None:
     assert owner("subscribers", "add", "ann@example.com", "--consent", "by phone", *NOW).code == 0
     owner.configure("/one.xml", extra=f'[delivery]\nwebhook_key = "{PUBLIC}"\n')
@@ -109,6 +110,7 @@ def test_a_correction_that_cannot_be_made_is_refused_in_one_line(owner: Owner, w
     assert run.code == 2 and run.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_who_subscribes_finds_the_confirmation_in_their_mail_and_its_link_works(owner: Owner) -> None:
     with _serving(owner) as (url, process):
         assert _subscribe(url).status_code == 200

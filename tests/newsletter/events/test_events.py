@@ -195,6 +195,7 @@ def test_mails_that_never_left_are_none_of_the_five(ledger: Ledger) -> None:
     assert ledger.barred(1) == {"hard_bounce"}
 
 
+@pytest.mark.slow
 def test_more_reports_than_fit_into_a_statement_are_recorded_too(
     open_ledger: Callable[[int], Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -335,6 +335,7 @@ def test_entities_are_not_expanded_without_bound_and_files_are_not_read(sandbox:
     assert "root:" not in reading.entries[0].title
 
 
+@pytest.mark.slow
 def test_a_feed_made_to_be_slow_ends_at_the_limit() -> None:
     body = rss("<item><author>" + "a." * 300_000 + "</author></item>")
     with Sandbox(workers=1, cpu_seconds=1, wall_seconds=3) as sandbox:
