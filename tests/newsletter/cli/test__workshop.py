@@ -38,7 +38,7 @@ def test_sendgrid_needs_a_key_and_asks_the_host_of_the_environment(tmp_path: Pat
         _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x", SENDGRID_HOST="api.test").provider()
     for host in ("https://api.sendgrid.com", "https://api.eu.test"):
         found = _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x", SENDGRID_HOST=host).provider()
-        assert found == SendGrid("SG.x", host)
+        assert found == SendGrid("SG.x", host, list_id="ai-research-digest.digest.test")
     assert _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x").provider() == SendGrid("SG.x")
 
 
