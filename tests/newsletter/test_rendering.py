@@ -632,6 +632,7 @@ def test_the_same_letter_gives_the_same_bytes() -> None:
     assert letter(url=LINK) == Renderer(MASTHEAD).letter("confirm", values_for("confirm") | {"url": LINK})
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(nasty_texts())
 @example(" ".join(NASTY))

@@ -142,6 +142,7 @@ def test_who_changes_from_monthly_to_weekly_gets_the_month_so_far(life: Life) ->
     assert life.pieces_of("bob") == [*early, *late]
 
 
+@pytest.mark.slow
 def test_who_changes_from_weekly_to_monthly_gets_what_was_not_in_the_weekly_ones(life: Life) -> None:
     life.join("ann", frequency=WEEKLY)
     out = _week(life)

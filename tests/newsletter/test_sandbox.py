@@ -192,6 +192,7 @@ def test_many_threads_share_the_workers() -> None:
     assert 1 <= len(set(processes)) <= 2
 
 
+@pytest.mark.slow
 def test_a_slow_call_does_not_delay_its_neighbour() -> None:
     with Sandbox(workers=2, wall_seconds=2) as sandbox, ThreadPoolExecutor(1) as pool:
         sandbox.call(f"{TASKS}:process")

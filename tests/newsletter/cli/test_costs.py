@@ -18,6 +18,7 @@ def test_without_a_model_nothing_was_spent(owner: Owner) -> None:
     assert owner("costs", "--json").json == {"issues": [], "usd": 0}
 
 
+@pytest.mark.slow
 def test_an_issue_is_told_piece_by_piece_and_in_the_dry_run(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeClaude() as claude:
         owner.use_claude(claude, monkeypatch)

@@ -32,6 +32,7 @@ def mails(made: Path) -> list[EmailMessage]:
     return [mail for mail in parsed if isinstance(mail, EmailMessage)]
 
 
+@pytest.mark.slow
 def test_every_sample_reader_gets_one_mail(mails: list[EmailMessage]) -> None:
     assert sorted(str(mail["To"]) for mail in mails) == sorted(reader.address for reader in samples.SUBSCRIBERS)
 
@@ -83,6 +84,7 @@ def test_a_folder_with_other_files_is_not_touched(tmp_path: Path, capsys: pytest
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_with_json_stdout_is_one_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path / "d"), "--no-open", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["states"] == {"accepted": 5}

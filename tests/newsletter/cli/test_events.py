@@ -75,6 +75,7 @@ def _mails(owner: Owner) -> dict[int, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_mailbox_on_a_server_is_read_once(sent: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSLETTER_MAILBOX_PASSWORD", PASSWORD)
     with ImapServer(_mails(sent)) as server:
@@ -182,6 +183,7 @@ def test_each_answer_of_sendgrid_ends_in_its_state(
         assert set(service.accepted.values()) <= {1}
 
 
+@pytest.mark.slow
 def test_events_end_the_doubt_of_a_lost_answer_and_nobody_is_sent_twice(
     by_sendgrid: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

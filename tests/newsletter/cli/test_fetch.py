@@ -29,6 +29,7 @@ def test_an_equal_body_without_an_etag_is_not_parsed_again(owner: Owner) -> None
     assert owner("fetch", "--json", *NOW).json["sources"][0]["status"] == "unchanged"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

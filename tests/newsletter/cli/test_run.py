@@ -184,6 +184,7 @@ owner_address = "me@example.com"
 """
 
 
+@pytest.mark.slow
 def test_an_issue_and_the_letters_that_wait_go_out_by_smtp(reader: Owner) -> None:
     with MailServer() as server:
         reader.configure("/one.xml", extra=f'{SCHEDULE}approval = "required"\n{SMTP.format(port=server.port)}')
@@ -212,6 +213,7 @@ def test_a_round_up_comes_at_the_readers_own_hour(reader: Owner) -> None:
     assert subject.endswith("Week of 23 to 29 May 2026")
 
 
+@pytest.mark.slow
 def test_what_is_in_doubt_goes_out_again_by_itself_only_when_the_owner_says_so(reader: Owner) -> None:
     with MailServer({"END": ["take and drop"]}) as server:
         reader.configure("/one.xml", extra=SCHEDULE + SMTP.format(port=server.port))

@@ -69,6 +69,7 @@ def test_a_dry_run_builds_reports_and_hands_nothing_over(owner: Owner) -> None:
     }
 
 
+@pytest.mark.slow
 def test_with_a_draft_a_dry_run_opens_no_socket_and_changes_no_byte_of_the_database(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +163,7 @@ def test_ninety_days_over_an_unchanging_feed_publish_each_piece_at_most_once(own
     assert all(reason for reason in reasons[4:])
 
 
+@pytest.mark.slow
 def test_a_piece_fetched_late_with_an_older_date_still_comes_out(owner: Owner) -> None:
     owner("send", "--yes", *NOW)
     owner.site.feed("/one.xml", [owner.site.item(n, days_ago=15) for n in range(21, 25)])
@@ -239,6 +241,7 @@ def test_a_test_copy_never_goes_to_who_said_no_or_to_what_is_no_address(owner: O
     assert not (owner.folder / "data" / "outbox").exists()
 
 
+@pytest.mark.slow
 def test_what_is_too_late_is_not_sent_by_itself_and_the_next_issue_goes_on(owner: Owner) -> None:
     owner.configure("/one.xml", extra="[selection]\nmax_per_source = 5\n[delivery]\nlocal_hour = 9")
     owner("build", *NOW)

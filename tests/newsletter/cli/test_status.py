@@ -54,6 +54,7 @@ def _commands(owner: Owner, *now: str) -> list[str]:
     return [command for way in ways for command in way["commands"]]
 
 
+@pytest.mark.slow
 def test_every_way_out_that_is_named_is_a_command_that_there_is(owner: Owner, moody: Moody) -> None:
     owner("build", *NOW)
     subscribe(owner, "doubt1", "later1", "never1")
@@ -69,6 +70,7 @@ def test_every_way_out_that_is_named_is_a_command_that_there_is(owner: Owner, mo
         assert ended.value.code == 0
 
 
+@pytest.mark.slow
 def test_late_and_waiting_and_paused_each_have_a_way_out(owner: Owner, moody: Moody) -> None:
     owner("build", *NOW)
     subscribe(owner, "later1")
@@ -83,6 +85,7 @@ def test_late_and_waiting_and_paused_each_have_a_way_out(owner: Owner, moody: Mo
     assert (found["state"], found["counts"], found["ways"]) == ("cancelled", {"cancelled": 1}, [])
 
 
+@pytest.mark.slow
 def test_a_copied_folder_is_said(owner: Owner, moody: Moody) -> None:
     owner("build", *NOW)
     subscribe(owner, "ada")
@@ -94,6 +97,7 @@ def test_a_copied_folder_is_said(owner: Owner, moody: Moody) -> None:
     assert "this data folder is a copy" in run.out.replace("\n           ", " ")
 
 
+@pytest.mark.slow
 def test_the_last_and_the_next_slot_of_each_kind_are_told(owner: Owner) -> None:
     schedule = '[schedule]\ncron = "0 7 * * *"\nweekly = "0 8 * * FRI"\n'
     owner.configure("/one.xml", extra=f"[selection]\nmax_per_source = 5\n{schedule}")

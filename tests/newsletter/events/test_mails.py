@@ -190,6 +190,7 @@ def _nested(depth: int) -> bytes:
     return CRLF.join(lines).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

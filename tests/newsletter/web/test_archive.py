@@ -244,6 +244,7 @@ def test_head_answers_as_get_does_and_other_methods_are_refused(house: House, br
             assert "content-security-policy" in refused.headers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", HOSTILE)
 def test_hostile_text_is_shown_and_does_nothing(house: House, browser: Browser, words: str) -> None:
     number = house.publish(
