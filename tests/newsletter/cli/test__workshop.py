@@ -36,10 +36,11 @@ def test_sendgrid_needs_a_key_and_asks_the_host_of_the_environment(tmp_path: Pat
         _workshop(tmp_path, **chosen).provider()
     with pytest.raises(ConfigError, match=r"SENDGRID_HOST: .* is no http"):
         _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x", SENDGRID_HOST="api.test").provider()
+    list_id = "ai-research-digest.digest.test"
     for host in ("https://api.sendgrid.com", "https://api.eu.test"):
         found = _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x", SENDGRID_HOST=host).provider()
-        assert found == SendGrid("SG.x", host, list_id="ai-research-digest.digest.test")
-    assert _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x").provider() == SendGrid("SG.x")
+        assert found == SendGrid("SG.x", host, list_id=list_id)
+    assert _workshop(tmp_path, **chosen, SENDGRID_API_KEY="SG.x").provider() == SendGrid("SG.x", list_id=list_id)
 
 
 def test_files_need_no_more_than_a_folder(tmp_path: Path) -> None:
