@@ -26,6 +26,9 @@ VALUES = {
     "url": URL,
     "archive_url": URL,
     "unsubscribe_url": URL,
+    "title": f"AI Research Digest — 1 June 2026, {LONG_WORD}",
+    "command": "newsletter issues approve 3",
+    "until": "Mon 1 Jun 2026, 19:00 Europe/Berlin",
 }
 
 
@@ -42,8 +45,16 @@ def edition(number: int) -> Callable[[Town], str]:
 
 
 def letter(kind: str) -> Callable[[Town], str]:
-    """A letter of that kind."""
-    return lambda town: town.press.renderer.letter(kind, VALUES).html
+    """A letter of that kind; the one to the owner holds a whole issue as text."""
+
+    def made(town: Town) -> str:
+        with town.store.read() as session:
+            issue = issues.load(session, 1)
+        digest = town.press.renderer.edition(Edition(issue, issue.pieces)).text_form
+        values = {**VALUES, "digest": digest.fill(dict.fromkeys(digest.gaps, ""))}
+        return town.press.renderer.letter(kind, values).html
+
+    return made
 
 
 MAILS = {
