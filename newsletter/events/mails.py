@@ -229,7 +229,8 @@ class _Mail:
         given = [_text(self._top, name) for name in _HEADERS_TO]
         given += [_text(original, "Return-Path") for original in originals]
         given += [_text(block, "Original-Mail-From")] if block else []
-        yield from (address for _, address in getaddresses(given) if address)
+        # Each by itself: Python before 3.11.4 loses addresses that come after an empty field.
+        yield from (address for text in filter(None, given) for _, address in getaddresses([text]) if address)
 
     def _moment(self) -> dt.datetime:
         try:
