@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import email.utils
 import hashlib
 import importlib
 import json
@@ -24,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
 
+from newsletter import retry_after
 from newsletter.problems import Problem
 
 if TYPE_CHECKING:
@@ -579,9 +579,9 @@ def _raise_for_status(error: anthropic.APIStatusError) -> NoReturn:
     """Sort an error of the service (https://platform.claude.com/docs/en/api/errors); none is billed."""
     status = error.status_code
     reason = f"{_reason(error.body)} (HTTP {status})"
-    retry_after = parse_retry_after(error.response.headers)
+    wish = retry_after.seconds(error.response.headers.get("retry-after"), dt.datetime.now(dt.UTC))
     if status in (408, 409, 429) or status >= 500:
-        raise _Failure("try_later", f"the service is busy: {reason}", again=True, retry_after=retry_after)
+        raise _Failure("try_later", f"the service is busy: {reason}", again=True, retry_after=wish)
     if status in (401, 402, 403) or "credit balance" in reason:
         raise _Failure("unauthorised", f"the key was not accepted: {reason}; check ANTHROPIC_API_KEY and the account")
     if status == 404:
@@ -596,22 +596,6 @@ def _reason(body: object) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     return message if isinstance(message, str) and message else "no reason given"
-
-
-def parse_retry_after(headers: Mapping[str, str], now: dt.datetime | None = None) -> float | None:
-    """Seconds that ``Retry-After`` asks for (RFC 9110, 10.2.3: seconds or a date); None when there is no
-    such.
-    """
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - (now or dt.datetime.now(dt.UTC))).total_seconds())
 
 
 def _message(body: bytes) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import email.utils
 import http.client
 import ipaddress
 import os
@@ -29,12 +28,10 @@ from typing import Any, Literal
 import httpcore
 import httpx
 
-from newsletter import __version__
+from newsletter import __version__, retry_after
 
 MAX_REDIRECTS = 5
 MAX_URL_LENGTH = 4_000
-MAX_RETRY_AFTER = 86_400.0
-"""Seconds. Longer waits come from mistakes; a day is long enough to be polite (DESIGN.md)."""
 HEAD_BYTES = 80_000
 """Most bytes of a status line, headers and all 1xx answers, with what of the body came in their last
 packet."""
@@ -529,7 +526,7 @@ class _Answer:
     def _bad_status(self) -> FetchError:
         status = self.response.status
         text = f"{self.target.place} answers {status} {http.client.responses.get(status, '')}".rstrip()
-        waits = retry_after(self._header("retry-after"), dt.datetime.now(dt.UTC))
+        waits = retry_after.seconds(self._header("retry-after"), dt.datetime.now(dt.UTC))
         return FetchError("status", text, status=status, retry_after=waits, permanent=status == 410)
 
     def _body(self) -> bytes:
@@ -623,24 +620,6 @@ def _told_plainly(place: str) -> Iterator[None]:
         raise FetchError("down", f"{place}: no secure connection ({_why(error.__cause__)})") from error
     except httpcore.NetworkError as error:
         raise FetchError("down", f"{place}: the connection broke ({_why(error.__cause__)})") from error
-
-
-def retry_after(value: str, now: dt.datetime) -> float | None:
-    """Seconds to wait, from a ``Retry-After`` header (RFC 9110, 10.2.3: seconds, or an HTTP date), at most a
-    day.
-
-    None when the header is empty or says nothing that can be understood. ``now`` is aware.
-    """
-    value = value.strip()
-    if re.fullmatch(r"[0-9]+", value):
-        return MAX_RETRY_AFTER if len(value) > 9 else min(float(value), MAX_RETRY_AFTER)
-    try:
-        until = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=dt.UTC)
-    return min(max((until - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def _allowed_pair(entry: str) -> tuple[str, int]:

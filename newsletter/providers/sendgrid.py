@@ -7,14 +7,13 @@ that nobody asked for, and an answer that is looked at: the package takes a 200 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 import secrets
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
 from typing import Any
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 import python_http_client
 import sendgrid
 
+from newsletter import retry_after
 from newsletter.messages import BadHeader, EditionMessage, address_in, wire_address
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater, Unreachable
 from newsletter.rendering import RenderedEdition
@@ -226,7 +226,7 @@ class SendGrid:
             return [Accepted(row.key, ref) for row in call.rows]
         why = f"SendGrid answered {status}{_said(answer.body)}"
         if status in (429, 408) or (status >= 500 and status != 504):
-            raise _Busy(why, _wish(headers))
+            raise _Busy(why, retry_after.seconds(headers.get("Retry-After"), dt.datetime.now(dt.UTC)) or 0.0)
         if 200 <= status < 300 or status == 504:
             # A gateway that waited in vain does not know either (RFC 9110, 15.6.5).
             return [InDoubt(row.key, why) for row in call.rows]
@@ -413,14 +413,3 @@ def _said(body: bytes) -> str:
 def _plain(text: str) -> str:
     """A text of SendGrid's for our table: short, on one line, and without an address."""
     return re.sub(r"\S+@\S+", "(address)", re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text))[:200]
-
-
-def _wish(headers: HTTPMessage) -> float:
-    """The seconds that SendGrid wants to be left alone (RFC 9110, 10.2.3)."""
-    text = (headers.get("Retry-After") or "").strip()
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import subprocess
 import sys
@@ -11,8 +10,6 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from newsletter.claude import (
     Answer,
@@ -22,7 +19,6 @@ from newsletter.claude import (
     MemoryCache,
     Price,
     Usage,
-    parse_retry_after,
 )
 from tests.newsletter import fake_claude as fake
 from tests.newsletter.fake_claude import KEY, MODEL, Behaviour, FakeClaude
@@ -245,24 +241,6 @@ def test_a_pause_longer_than_the_deadline_is_not_waited_for(value: str) -> None:
         assert time.monotonic() - started < 1.5
     assert failed.kind == "try_later" and failed.retry_after is not None and failed.retry_after > 80_000
     assert len(service.requests) == 1
-
-
-@pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "1e9", "Mon, 99 Foo 2026"])
-def test_a_pause_that_is_none_is_passed_over(value: str) -> None:
-    assert parse_retry_after({"retry-after": value}) is None
-
-
-def test_a_pause_may_be_a_date() -> None:
-    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    assert parse_retry_after({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT"}, now) == 60.0
-    assert parse_retry_after({"retry-after": "Wed, 31 Dec 2025 00:00:00 GMT"}, now) == 0.0
-    assert parse_retry_after({}) is None
-
-
-@given(st.text(max_size=40))
-def test_no_pause_is_negative_or_endless(value: str) -> None:
-    pause = parse_retry_after({"retry-after": value})
-    assert pause is None or 0 <= pause < 1e13
 
 
 def test_the_key_is_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
