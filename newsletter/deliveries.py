@@ -33,6 +33,7 @@ import sqlalchemy
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    Connection,
     Select,
     and_,
     bindparam,
@@ -347,6 +348,14 @@ class Lock(StrEnum):
     OWN = "own"
 
 
+At = Session | Connection
+"""Where the statements run that are needed for every few messages: a session costs as much as they do."""
+
+
+def _plain(at: At) -> Connection:
+    return at.connection() if isinstance(at, Session) else at
+
+
 _STANDING = (
     sqlalchemy.select(SendingRow)
     .where(col(SendingRow.issue_id) == bindparam("issue"))
@@ -366,8 +375,27 @@ def standing(session: Session, issue: int, lock: Lock = Lock.NONE) -> SendingRow
     """
     row = session.scalars(_STANDINGS[lock], {"issue": issue}).first()
     if row is None:
-        raise LedgerError(f"issue {issue} is not being sent; `newsletter issues list` shows where it is")
+        raise _not_being_sent(issue)
     return row
+
+
+def _not_being_sent(issue: int) -> LedgerError:
+    return LedgerError(f"issue {issue} is not being sent; `newsletter issues list` shows where it is")
+
+
+_STATE = sqlalchemy.select(col(SendingRow.state)).where(col(SendingRow.issue_id) == bindparam("issue"))
+_STATE_LOCKED = _STATE.with_for_update(read=True)
+
+
+def state_of(at: At, issue: int) -> str:
+    """Whether an issue is going, paused or cancelled, and nobody changes that until the transaction ends.
+
+    Take it before the locks of any delivery. Raises LedgerError for an issue whose audience is not frozen.
+    """
+    found = _plain(at).execute(_STATE_LOCKED, {"issue": issue}).scalar()
+    if found is None:
+        raise _not_being_sent(issue)
+    return str(found)
 
 
 def pause(session: Session, issue: int) -> None:
@@ -421,7 +449,7 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     A process is dead when it ran on this machine and is gone, or when its lease has run out. ``now`` is the real time.
     Returns how many of each.
     """
-    state = _waiting(standing(session, issue, Lock.SHARED))
+    state = _waiting(state_of(session, issue))
     held = and_(col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state).in_((CLAIMED, HANDING)))
     owners = session.exec(select(DeliveryRow.claimed_by).where(held).distinct()).all()
     gone = [owner for owner in owners if _is_gone(owner)]
@@ -439,9 +467,9 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     return {PLANNED: _rowcount(claimed), IN_DOUBT: _rowcount(handing)}
 
 
-def _waiting(sending: SendingRow) -> str:
+def _waiting(state: str) -> str:
     """The state of what waits to be handed over: in a cancelled issue nothing does."""
-    return CANCELLED if sending.state == CANCELLED else PLANNED
+    return CANCELLED if state == CANCELLED else PLANNED
 
 
 def _owned_by(owners: Sequence[str]) -> ColumnElement[bool]:
@@ -556,15 +584,15 @@ def _claimed(
 _topics = cache(subscribers.topics_of)
 
 
-def mark_handing(session: Session, ids: Sequence[int], owner: str, provider: str, clocks: Clocks) -> dict[int, int]:
+def mark_handing(at: At, ids: Sequence[int], owner: str, provider: str, clocks: Clocks) -> dict[int, int]:
     """Record that these deliveries are about to leave. Must be committed before a byte does.
 
     Returns those that may leave, each with how often it was tried: whoever slept longer than the lease may have lost
-    some to another process, and readers who left since the claim are skipped. The caller has asked for the `standing`
-    in this transaction.
+    some to another process, and readers who left since the claim are skipped. The caller has asked for the `state_of`
+    the issue in this transaction.
     """
     given = {"ids": ids, "of": owner, "now": clocks.now(), "at": clocks.real()}
-    rows = session.connection()
+    rows = _plain(at)
     leaving = {row.id: row.attempts for row in rows.execute(_LEAVING, {**given, "by": provider})}
     if len(leaving) < len(ids):
         rows.execute(_GONE, given)
@@ -603,9 +631,9 @@ def ledger(session: Session, *, lock: bool = True) -> tuple[str, int]:
     return name, handed
 
 
-def count_hand_over(session: Session) -> tuple[str, int]:
+def count_hand_over(at: At) -> tuple[str, int]:
     """Give the next hand-over its number. Returns the ledger's name and that number, as `ledger` does."""
-    name, handed = session.connection().execute(_COUNTED).one()
+    name, handed = _plain(at).execute(_COUNTED).one()
     return name, handed
 
 
@@ -628,20 +656,20 @@ class Handed:
     outcome: Outcome | None
 
 
-def mark(session: Session, sending: SendingRow, handed: Sequence[Handed], owner: str, clocks: Clocks) -> None:
+def mark(at: At, state: str, handed: Sequence[Handed], owner: str, clocks: Clocks) -> None:
     """Record what became of deliveries that ``owner`` was handing over.
 
-    ``sending`` is the `standing` of their issue. A delivery that another process took for a doubt meanwhile is
+    ``state`` is the `state_of` their issue. A delivery that another process took for a doubt meanwhile is
     resolved: now somebody knows.
     """
     if not handed:
         return
     now = clocks.now()
-    waiting = _waiting(sending)
+    waiting = _waiting(state)
     alike: dict[tuple[Any, ...], list[int]] = {}
     for one in handed:
         alike.setdefault(_mark(one, now, waiting), []).append(one.id)
-    by_whom, rows = {"of": owner, "at": clocks.real()}, session.connection()
+    by_whom, rows = {"of": owner, "at": clocks.real()}, _plain(at)
     few = list[dict[str, Any]]()
     for values, ids in alike.items():
         named = dict(zip(_MARKED, values, strict=True))
@@ -738,7 +766,7 @@ def send_doubts_again(session: Session, issue: int, until: dt.datetime, clocks: 
     doubted = and_(
         col(DeliveryRow.issue_id) == issue, col(DeliveryRow.state) == IN_DOUBT, col(DeliveryRow.changed_at) <= until
     )
-    if standing(session, issue, Lock.SHARED).state == CANCELLED:
+    if state_of(session, issue) == CANCELLED:
         return 0
     values = {"state": PLANNED, "reason": "in doubt for too long", "changed_at": clocks.real()}
     return _rowcount(session.execute(update(_DELIVERY).where(doubted).values(values)))
@@ -761,7 +789,7 @@ def resolve(
         case Verdict.FAILED:
             values |= {"state": FAILED, "reason": "not sent, says the owner"}
         case Verdict.AGAIN:
-            if standing(session, issue, Lock.SHARED).state == CANCELLED:
+            if state_of(session, issue) == CANCELLED:
                 raise LedgerError(
                     f"issue {issue} is cancelled, which is for good; only `--as sent` and `--as failed` are left"
                 )

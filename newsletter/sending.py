@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
 from sqlmodel import Session
 
 from newsletter import deliveries, providers
@@ -181,7 +182,7 @@ class _Clerk:
             rest = self._rest()
             self._learned += [Handed(row, tries, rest) for row, tries in self._with_provider.values()]
             self._with_provider = {}
-            deliveries.mark(session, sending, self._learned, self._owner, self._clocks)
+            deliveries.mark(session, sending.state, self._learned, self._owner, self._clocks)
             deliveries.give_back(session, self._owner, self._clocks.real())
             if self._busy:
                 deliveries.hold(session, sending, self._busy.why, self._busy.wish, self._clocks)
@@ -229,22 +230,22 @@ class _Clerk:
         """
         if not (ids or self._learned):
             return {}
-        with self._store.write() as session:
-            sending = deliveries.standing(session, self._issue, Lock.SHARED)
-            deliveries.mark(session, sending, self._learned, self._owner, self._clocks)
-            goes_on = sending.state == GOING
-            leaving, name, number = self._leave(session, ids) if ids and goes_on else ({}, "", 0)
+        with self._store.begin() as connection:
+            state = deliveries.state_of(connection, self._issue)
+            deliveries.mark(connection, state, self._learned, self._owner, self._clocks)
+            goes_on = state == GOING
+            leaving, name, number = self._leave(connection, ids) if ids and goes_on else ({}, "", 0)
         learned, self._learned = self._learned, []
         if leaving:
             self._testify(leaving, name, number)
         self._progress(len(learned))
         return leaving if goes_on else None
 
-    def _leave(self, session: Session, ids: Sequence[int]) -> tuple[dict[int, int], str, int]:
+    def _leave(self, connection: Connection, ids: Sequence[int]) -> tuple[dict[int, int], str, int]:
         """Make these `handing`: which of them, and the ledger's name and the number of this hand-over."""
-        leaving = deliveries.mark_handing(session, ids, self._owner, self._provider.name, self._clocks)
+        leaving = deliveries.mark_handing(connection, ids, self._owner, self._provider.name, self._clocks)
         # Last: until the commit it holds up every other sending.
-        name, number = deliveries.count_hand_over(session)
+        name, number = deliveries.count_hand_over(connection)
         self._witness.check(name, number - 1)
         return leaving, name, number
 

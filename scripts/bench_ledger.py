@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from newsletter import deliveries, sending
-from newsletter.deliveries import Claimed, Clocks, Handed, Lock
+from newsletter.deliveries import Claimed, Clocks, Handed
 from newsletter.editions import Assignment
 from newsletter.providers import Accepted, Outcome
 from newsletter.sending import Rules
@@ -200,7 +200,7 @@ def _claim_and_mark(file: Path) -> Iterator[None]:
         with store.write() as session:
             claimed = deliveries.claim(session, 1, owner, CHUNK, DAY, CLOCKS.real())
         with store.write() as session:
-            deliveries.mark(session, deliveries.standing(session, 1, Lock.SHARED), handed, owner, CLOCKS)
+            deliveries.mark(session, deliveries.state_of(session, 1), handed, owner, CLOCKS)
             leaving = deliveries.mark_handing(session, [one.id for one in claimed], owner, "nowhere", CLOCKS)
             deliveries.count_hand_over(session)
         handed = [Handed(row, tries, _TAKEN) for row, tries in leaving.items()]

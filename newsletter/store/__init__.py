@@ -55,6 +55,14 @@ class Store:
                 yield session
 
     @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """As `write`, without what a session costs: for the statements that run for every few messages."""
+        with self.engine.connect() as plain:
+            connection = plain.execution_options(newsletter_writes=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def read(self) -> Iterator[Session]:
         """A session over one snapshot; what it holds is thrown away."""
         with Session(self.engine, expire_on_commit=False) as session:

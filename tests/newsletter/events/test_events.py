@@ -58,7 +58,7 @@ def test_an_answer_that_comes_after_the_report_changes_nothing(ledger: Ledger) -
     ledger.hear(event(claimed.key, Kind.DELIVERED))
     with ledger.store.write() as session:
         handed = Handed(claimed.id, 1, Accepted(claimed.key))
-        deliveries.mark(session, deliveries.standing(session, number), [handed], "owner", clocks)
+        deliveries.mark(session, deliveries.state_of(session, number), [handed], "owner", clocks)
     assert ledger.state(claimed.key) == "delivered"
 
 
