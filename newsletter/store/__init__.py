@@ -49,10 +49,8 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at the end, or not at all. It waits for other writers at its begin."""
-        with self.engine.connect() as plain:
-            connection = plain.execution_options(newsletter_writes=True)
-            with Session(connection, expire_on_commit=False) as session, session.begin():
-                yield session
+        with self.begin() as connection, Session(connection, expire_on_commit=False) as session, session.begin():
+            yield session
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

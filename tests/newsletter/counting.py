@@ -141,17 +141,17 @@ def main(words: Sequence[str]) -> int:
 
 def _die_after_commits(most: int) -> None:
     """Kill this process right after so many transactions that write."""
-    write, seen = Store.write, Counter[str]()
+    begin, seen = Store.begin, Counter[str]()
 
     @contextmanager
     def dying(self: Store) -> Iterator[Any]:
-        with write(self) as session:
-            yield session
+        with begin(self) as connection:
+            yield connection
         seen["commits"] += 1
         if seen["commits"] == most:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(Store, "write", dying)  # noqa: B010  # a seam of the test, not a method of the product
+    setattr(Store, "begin", dying)  # noqa: B010  # a seam of the test, not a method of the product
 
 
 if __name__ == "__main__":
