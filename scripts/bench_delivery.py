@@ -3,7 +3,12 @@
 SMTP: our provider against Postfix's own `smtp-source`, each into Postfix's `smtp-sink`, which takes mail and throws it
 away, with as many connections and messages as large. `smtp-source` repeats one message and keeps no record; ours
 addresses each message to its reader, with signed links, and records each hand-over durably. `smtp-source` speaks no
-TLS, so with TLS ours alone goes through a process that decrypts. The median of the ratios of all rounds counts.
+TLS, so with TLS ours alone goes through a process that decrypts.
+
+SendGrid: our payloads against the same ones by the package's own helper objects, and the ledger against the same
+messages without it, each to a process on loopback that accepts them. Counted is the CPU time of ours, not its.
+
+The median of the ratios of all rounds counts.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
+import http.server
 import json
 import multiprocessing
 import os
@@ -27,8 +33,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
+
+import sendgrid as sendgrid_package
+from sendgrid.helpers import mail as helpers
 
 import subscribers
 from newsletter import deliveries, pipeline, sending
@@ -37,6 +47,8 @@ from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
 from newsletter.messages import Mould, to_bytes
 from newsletter.pipeline import Press
+from newsletter.providers import Accepted, Provider
+from newsletter.providers.sendgrid import SendGrid
 from newsletter.providers.smtp import Server, Smtp
 from newsletter.rendering import Masthead, Renderer
 from newsletter.store import Store, open_store
@@ -60,7 +72,8 @@ from tests.newsletter.mailserver import certificate
 DAY = dt.datetime(2026, 5, 29, 7, 0, tzinfo=dt.UTC)
 CLOCKS = Clocks(now=lambda: DAY, real=lambda: dt.datetime.now(dt.UTC))
 SIZE = 75_000
-LEAST_SMTP = 0.4
+LEAST_SMTP, LEAST_SENDGRID, LEAST_LEDGER = 0.4, 3.0, 0.5
+CALLS = 5
 Row = dict[str, Any]
 
 
@@ -79,6 +92,17 @@ class Spent:
 
     wall: float
     cpu: float
+
+
+class _Clock:
+    """Runs from when it is made."""
+
+    def __init__(self) -> None:
+        self._began, self._cpu = time.perf_counter(), time.process_time()
+
+    def spent(self) -> Spent:
+        """What was taken since."""
+        return Spent(time.perf_counter() - self._began, time.process_time() - self._cpu)
 
 
 class Absent(Exception):
@@ -234,6 +258,130 @@ def _wait_until_open(port: int) -> None:
             time.sleep(0.02)
 
 
+# SendGrid
+
+
+def sendgrid(folder: Path, plan: Plan) -> list[Row]:
+    """Ours, the package's helper objects and ours without the ledger, in so many calls of a thousand as it takes."""
+    office = Office(folder, plan.readers * CALLS)
+    packaged, ours, bare, ledger = list[Spent](), list[Spent](), list[Spent](), list[Spent]()
+    with _accepting(folder) as peer:
+        provider = SendGrid("SG.bench", peer.url, list_id="digest.example.com")
+        payloads = [json.loads(body) for body in peer.kept(lambda: office.hand_over(provider))]
+        for _ in range(plan.rounds):
+            packaged.append(_by_helpers(peer.url, payloads))
+            before = peer.requests
+            whole, carried = office.hand_over(provider)
+            bare.append(whole)
+            ours.append(carried)
+            ledger.append(office.send(provider))
+            sent = peer.requests - before
+    office.close()
+    most = -(-office.readers // provider.batch)
+    rows = [
+        _cpu_row("SendGrid, by the package's helper objects", packaged, ours, office.readers, LEAST_SENDGRID),
+        _cpu_row("SendGrid with the ledger, by without", bare, ledger, office.readers, LEAST_LEDGER),
+    ]
+    return [*rows, {"what": "SendGrid's requests", "ours": sent // 2, "exactly": most, "ok": sent == 2 * most}]
+
+
+def _cpu_row(what: str, theirs: list[Spent], ours: list[Spent], readers: int, least: float) -> Row:
+    ratios = [one.cpu / other.cpu for one, other in zip(theirs, ours, strict=True)]
+    found: Row = {"what": what, "readers": readers}
+    for name, spent in (("theirs", theirs), ("ours", ours)):
+        cpu = statistics.median(one.cpu for one in spent)
+        found[f"{name}, readers a CPU second"] = round(readers / cpu)
+        found[f"{name}, CPU seconds per 1,000"] = round(cpu / readers * 1000, 4)
+    ratio = statistics.median(ratios)
+    return {
+        **found,
+        "ratio": round(ratio, 2),
+        "at least": least,
+        "ratios": [round(r, 2) for r in ratios],
+        "ok": ratio >= least,
+    }
+
+
+def _by_helpers(url: str, payloads: list[dict[str, Any]]) -> Spent:
+    """Send what our payloads hold as the package's documentation shows it."""
+    client = sendgrid_package.SendGridAPIClient("SG.bench", host=url)
+    clock = _Clock()
+    for payload in payloads:
+        client.send(_helper_mail(payload))
+    return clock.spent()
+
+
+def _helper_mail(payload: dict[str, Any]) -> helpers.Mail:
+    mail = helpers.Mail()
+    mail.from_email = helpers.From(payload["from"]["email"], payload["from"].get("name"))
+    mail.subject = helpers.Subject(payload["subject"])
+    for content in payload["content"]:
+        mail.add_content(helpers.Content(content["type"], content["value"]))
+    for row in payload["personalizations"]:
+        person = helpers.Personalization()
+        person.add_to(helpers.To(row["to"][0]["email"]))
+        for name, value in row["headers"].items():
+            person.add_header(helpers.Header(name, value))
+        for name, value in row["substitutions"].items():
+            person.add_substitution(helpers.Substitution(name, value))
+        for name, value in row["custom_args"].items():
+            person.add_custom_arg(helpers.CustomArg(name, value))
+        mail.add_personalization(person)
+    return mail
+
+
+class _Peer:
+    """A process on loopback that accepts every request, and keeps those that are asked for."""
+
+    def __init__(self, folder: Path, url: str, counter: Synchronized[int], keeps: Synchronized[int]) -> None:
+        self.url, self._folder, self._counter, self._keeps = url, folder, counter, keeps
+
+    @property
+    def requests(self) -> int:
+        """How many came."""
+        return self._counter.value
+
+    def kept(self, work: Callable[[], object]) -> list[bytes]:
+        """The bodies of the requests that come of ``work``."""
+        self._keeps.value = 1
+        work()
+        self._keeps.value = 0
+        return [file.read_bytes() for file in sorted(self._folder.glob("request-*"))]
+
+
+@contextmanager
+def _accepting(folder: Path) -> Iterator[_Peer]:
+    context = multiprocessing.get_context("fork")
+    counter, keeps = context.Value("i", 0), context.Value("i", 0)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            with counter.get_lock():
+                counter.value += 1
+            if keeps.value:
+                (folder / f"request-{counter.value:06}").write_bytes(body)
+            self.send_response(202)
+            self.send_header("X-Message-Id", "0123456789abcdef")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    process = context.Process(target=server.serve_forever, daemon=True)
+    process.start()
+    # The package's client asks the environment for a proxy.
+    os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        yield _Peer(folder, f"http://127.0.0.1:{server.server_port}", counter, keeps)
+    finally:
+        process.terminate()
+        process.join(10)
+        server.server_close()
+
+
 # The issue and its readers
 
 
@@ -250,16 +398,34 @@ class Office:
         self.readers = readers
         _subscribe(self.store, readers)
 
-    def send(self, provider: Smtp) -> Spent:
+    def hand_over(self, provider: Provider) -> tuple[Spent, Spent]:
+        """Address and hand over a message to each reader, with nothing to remember it. Raises RuntimeError as `send`.
+
+        Returns what that took, and what of it the provider did.
+        """
+        people = [Claimed(n, 1, n, 0, f"reader{n}@example.com", "", False, None) for n in range(self.readers)]
+        taken = 0
+        clock = _Clock()
+        parts = list[Spent]()
+        for start in range(0, self.readers, provider.batch):
+            messages = [self._addressed(claimed) for claimed in people[start : start + provider.batch]]
+            part = _Clock()
+            taken += sum(isinstance(outcome, Accepted) for outcome in provider.hand_over(messages))
+            parts.append(part.spent())
+        if taken != self.readers:
+            raise RuntimeError(f"not all were taken: {taken}")
+        return clock.spent(), Spent(sum(one.wall for one in parts), sum(one.cpu for one in parts))
+
+    def _addressed(self, claimed: Claimed) -> Message:
+        return pipeline.address(self.press, self.issue, self.mould, claimed)
+
+    def send(self, provider: Provider) -> Spent:
         """Freeze a new issue, and send it to everybody. Raises RuntimeError when not all were taken."""
         number = self._freeze()
-
-        def addressed(claimed: Claimed) -> Message:
-            return pipeline.address(self.press, self.issue, self.mould, claimed)
-
-        began, cpu = time.perf_counter(), time.process_time()
-        sending.send(self.store, number, provider, addressed, CLOCKS)
-        spent = Spent(time.perf_counter() - began, time.process_time() - cpu)
+        rules = sending.Rules(chunk=max(500, provider.batch))
+        clock = _Clock()
+        sending.send(self.store, number, provider, self._addressed, CLOCKS, rules=rules)
+        spent = clock.spent()
         with self.store.read() as session:
             counts = deliveries.counts(session, number)
         if counts != {deliveries.ACCEPTED: self.readers}:
@@ -327,7 +493,7 @@ def _piece(number: int, words: int) -> IssuePiece:
 
 
 Bench = Callable[[Path, Plan], list[Row]]
-BENCHES: dict[str, Bench] = {"smtp": smtp}
+BENCHES: dict[str, Bench] = {"smtp": smtp, "sendgrid": sendgrid}
 """What can be measured, by name."""
 
 if __name__ == "__main__":
