@@ -196,7 +196,7 @@ def _shared(sender: Sender, subject: str) -> Headers:
 
 def _list_headers(sender: Sender) -> Headers:
     return (
-        ("List-Id", f"{_phrase(sender.list_name)} <{sender.list_id}>"),
+        ("List-Id", f"{_phrase(sender.list_name)} <{sender.list_id}>".lstrip()),
         # RFC 8058: the token of the List-Unsubscribe address can do nothing but unsubscribe; together with an https
         # one this promises that a POST unsubscribes without a question.
         ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),

@@ -117,6 +117,11 @@ class Masthead:
         return self.logo or self.name
 
 
+_NO_PART_OF_A_URL = r"\s\x00-\x1f\x7f-\x9f\"<>\\^`{|}"
+_WEB_URL = re.compile(rf"https?://[^/?#@:{_NO_PART_OF_A_URL}]+[^{_NO_PART_OF_A_URL}]*")
+"""What a link of ours looks like: quicker than `web_link`, which takes those of others too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Everything of a mail that differs from reader to reader.
@@ -136,7 +141,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         for url in (self.unsubscribe_url, self.preferences_url, self.feedback_url):
-            if not web_link(url):
+            if not _WEB_URL.fullmatch(url):
                 raise ValueError(f"not an http or https address: {url!r}")
 
 
@@ -633,7 +638,7 @@ def templates_folder() -> Path:
 def web_link(url: str) -> str:
     """The URL when it is one to link to, absolute and http or https; else an empty text."""
     url = url.strip()
-    if re.search(r"[\s\x00-\x1f\x7f-\x9f\"<>\\^`{|}]", url):
+    if re.search(f"[{_NO_PART_OF_A_URL}]", url):
         return ""
     try:
         parts = urlsplit(url)

