@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -17,10 +18,18 @@ from typing import Any
 import pytest
 
 import subscribers
+from newsletter import issues
+from newsletter.cli import parser
+from newsletter.cli._workshop import Workshop
+from newsletter.cli.run import hands_of
+from newsletter.deliveries import Clocks
+from newsletter.scheduler import Bell, Keeper
+from newsletter.sending import Halt
 from newsletter.store import open_store
+from newsletter.values import SummaryKind
 from subscribers import Frequency
 from tests.newsletter.cli.conftest import Owner
-from tests.newsletter.fake_claude import FakeClaude, refusal
+from tests.newsletter.fake_claude import FakeClaude, lavish, refusal
 from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid
 from tests.newsletter.feeds import Answer
 from tests.newsletter.mailserver import MailServer
@@ -141,6 +150,30 @@ def test_an_issue_of_mostly_excerpts_waits_for_the_owner_when_a_model_is_configu
         assert reader("issues", "approve", "1", *AT).code == 0
         assert "issue 1: 1 accepted" in reader("run", "--once", *AT).out
     assert len(mails(reader)) == 1
+
+
+@pytest.mark.slow
+def test_each_issue_of_a_run_that_stays_has_a_ceiling_of_its_own(
+    reader: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.configure("/one.xml", extra=SCHEDULE)
+    now = DAY
+    with FakeClaude(otherwise=lavish) as claude:
+        # Enough for the pieces of one issue, and not for those of two.
+        reader.use_claude(claude, monkeypatch, "max_usd_per_issue = 1.0", "concurrency = 1")
+        workshop = Workshop(parser(["run"]).parse_args(["run", "--config", str(reader.folder)]))
+        with workshop.store() as store, closing(Bell()) as bell:
+            press = replace(workshop.press(store), clocks=Clocks(now=lambda: now, real=lambda: now))
+            keeper = Keeper(press, hands_of(workshop, store, press, workshop.provider(), bell, Halt()))
+            for day in range(2):
+                now = DAY + dt.timedelta(days=day)
+                reader.site.feed("/one.xml", [reader.site.item(10 * day + n, now=now) for n in range(1, 9)])
+                keeper.tick()
+            with store.read() as session:
+                kinds = [[entry.summary.kind for entry in issues.load(session, n).pieces] for n in (1, 2)]
+    assert kinds == [[SummaryKind.DIGEST] * 5] * 2
+    costs = reader("costs", "--json").json
+    assert all(0.5 < issue["usd"] <= 1 for issue in costs["issues"]), costs
 
 
 def change(owner: Owner, address: str, **preferences: Any) -> None:
