@@ -6,6 +6,7 @@ import datetime as dt
 import email
 import email.policy
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +25,14 @@ from newsletter.config import Config
 from newsletter.deliveries import Clocks
 from newsletter.letters import Courier, send_due
 from newsletter.pipeline import Press
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater, Unreachable
 from newsletter.providers.files import Files
+from newsletter.providers.smtp import Server, Smtp
 from newsletter.rendering import RenderedLetter
 from newsletter.store import Store, open_store
 from newsletter.values import Message
 from subscribers import ClaimedLetter, Kind, Letter
+from tests.newsletter.mailserver import MailServer
 from tests.newsletter.makers import DAY
 from tests.newsletter.web.conftest import press_for
 
@@ -236,6 +239,29 @@ def test_after_a_refusal_of_us_the_next_look_is_minutes_away(press: Press) -> No
     assert send_due(press, Carrier()) == 0
 
 
+@pytest.fixture
+def distant() -> Smtp:
+    """A mail server that does not answer, on a port of its own where one may begin to."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+    return Smtp(Server("127.0.0.1", port, "none", timeout_seconds=5))
+
+
+def test_a_provider_that_cannot_be_reached_costs_no_letter_a_try_however_long(
+    press: Press, watch: Watch, distant: Smtp
+) -> None:
+    post(press.store, "ann", "bob")
+    for _ in range(20):
+        with pytest.raises(Unreachable):
+            send_due(press, distant)
+        assert counts(press.store) == {"planned": 2}
+        assert next_try(press.store) == watch.now + letters.UNREACHABLE_WAIT
+        watch.now += letters.UNREACHABLE_WAIT
+    with MailServer(port=distant.server.port) as server:
+        assert send_due(press, distant) == 2
+        assert server.recipients == ["ann@example.com", "bob@example.com"]
+
+
 def test_a_letter_that_cannot_be_made_fails_and_keeps_no_other_back(press: Press) -> None:
     post(press.store, "ann", kind="unheard-of")
     post(press.store, "bob", kind="welcome")
@@ -405,7 +431,28 @@ def test_that_letters_cannot_go_is_told_in_one_line_without_address_or_token(pre
         assert soon(lambda: bool(owner.lines))
     (line,) = owner.lines
     assert line.startswith("letters wait: the key is not accepted; set another x")
-    assert "\n" not in line and "\r" not in line and len(line) < 250
+    assert "\n" not in line and "\r" not in line and len(line) < 350
+
+
+def test_an_outage_is_told_once_and_the_next_one_too(
+    press: Press, watch: Watch, distant: Smtp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "LOOK_SECONDS", 0.02)
+    owner = Owner()
+
+    def outage(reader: str) -> None:
+        post(press.store, reader, now=watch.now)
+        for _ in range(5):
+            assert soon(lambda: (next_try(press.store) or DAY) > watch.now)
+            watch.now += letters.UNREACHABLE_WAIT
+
+    with Courier(press, distant, owner):
+        for number, reader in enumerate(("ann", "bob"), 1):
+            outage(reader)
+            with MailServer(port=distant.server.port):
+                watch.now += letters.UNREACHABLE_WAIT
+                assert soon(lambda number=number: counts(press.store) == {"accepted": number})  # type: ignore[misc]  # bound now
+    assert owner.lines == [f"letters wait: 127.0.0.1:{distant.server.port}: Connection refused"] * 2
 
 
 @contextmanager
