@@ -6,9 +6,6 @@ Whose letters they are and when they may go is `subscribers`' business; this add
 from __future__ import annotations
 
 import datetime as dt
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -17,9 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 import subscribers
+from newsletter import deliveries
+from newsletter.deliveries import LONGEST_WISH
 from newsletter.messages import BadHeader, compose_letter
 from newsletter.pipeline import Press, sender
-from newsletter.problems import Problem
+from newsletter.problems import Problem, one_line
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater, Unreachable
 from newsletter.rendering import RenderingError
 from newsletter.values import Message
@@ -34,8 +33,6 @@ FINISH_SECONDS = 8.0
 NOT_ALLOWED_WAIT = dt.timedelta(minutes=5)
 UNREACHABLE_WAIT = dt.timedelta(minutes=1)
 """An outage ends by itself, and who asked for a letter is waiting."""
-LONGEST_WAIT_SECONDS = 86_400.0
-"""A provider that asks for more patience than a day gets a day of it."""
 _AT_ONCE = 50
 
 
@@ -45,7 +42,7 @@ def send_due(press: Press, provider: Provider, is_over: Callable[[], bool] = lam
     ``is_over`` is asked before each claim; once it holds, nothing more is claimed. Raises NotAllowed when the
     provider does not accept us, and Unreachable when nobody answers; the letters are planned again.
     """
-    owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    owner = deliveries.owner()
     taken = 0
     while not is_over():
         with press.store.write() as session:
@@ -95,7 +92,7 @@ def _mark(
         case Refused(why=why):
             subscribers.letter_failed(session, number, why)
         case TryLater(why=why, after=after):
-            wait = dt.timedelta(seconds=min(after, LONGEST_WAIT_SECONDS))
+            wait = dt.timedelta(seconds=min(after, LONGEST_WISH.total_seconds()))
             subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=True)
         case InDoubt(why=why):
             subscribers.put_letter_off(session, number, why, now=now, after=dt.timedelta(), counts=True)
@@ -183,7 +180,7 @@ class Courier:
             with self._press.store.read() as session:
                 counts = subscribers.letter_counts(session)
         except (Problem, SQLAlchemyError) as error:
-            self._say_trouble(_one_line(error))
+            self._say_trouble(one_line(error))
             return False
         except Exception as error:  # A bug must not end the thread: the pages would go on promising letters.
             self._say_trouble(f"a bug, {type(error).__name__}")
@@ -212,7 +209,3 @@ class Courier:
         with self._press.store.write() as session:
             subscribers.tidy(session, now=self._press.clocks.now())
         self._tidied = today
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
 
 def _once(workshop: Workshop, keeper: Keeper) -> int:
     from newsletter.cli import ENDINGS
-    from newsletter.scheduler import Leaving, one_line
+    from newsletter.problems import one_line
+    from newsletter.scheduler import Leaving
 
     try:
         keeper.tick()
