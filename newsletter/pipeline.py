@@ -542,7 +542,7 @@ def test_copy(press: Press, number: int, to: str, tokens: Links) -> Message:
         edition = _for_most(session, issue)
     rendered = press.renderer.edition(edition)
     marked = replace(rendered, subject=f"[Test] {rendered.subject}")
-    links = press.config.web.base_url.rstrip("/")
+    links = press.config.web.base_url
     reader = Reader(
         address=to,
         unsubscribe_url=f"{links}/u/{tokens.sign(Purpose.UNSUBSCRIBE, 0, number)}",
@@ -599,7 +599,7 @@ def mould(press: Press, issue: Issue, edition: Edition) -> Mould:
 def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> Message:
     """An edition addressed to the reader of a claimed delivery."""
     config, tokens = press.config, press.tokens
-    base = config.web.base_url.rstrip("/")
+    base = config.web.base_url
     way_out = tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)
     reader = Reader(
         address=claimed.address,

@@ -314,7 +314,7 @@ def _refusal(outcome: Outcome, address: str, against: frozenset[Kind], config: C
         return Stop(
             Exit.GATE,
             f"{address} left this newsletter or was erased: only they can come back, by subscribing themselves "
-            f"at {config.web.base_url.rstrip('/')}/subscribe",
+            f"at {config.web.base_url}/subscribe",
         )
     stops = [str(kind) for kind in sorted(against) if kind in _BARRING]
     lifts = " and ".join(f"`newsletter subscribers lift {address} {kind}`" for kind in stops)
@@ -533,7 +533,7 @@ def _link(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
     with store.read() as session:
         person = _known(session, arguments.address)
     token = workshop.press(store).tokens.sign(Purpose.PREFERENCES, person.id)
-    link = f"{workshop.config.web.base_url.rstrip('/')}/p/{token}"
+    link = f"{workshop.config.web.base_url}/p/{token}"
     workshop.console.say(link)
     workshop.console.note("Whoever has this link can change what they get: send it to their own address alone.")
     workshop.console.finish({"address": person.address, "link": link})

@@ -133,7 +133,7 @@ class Archive:
     def __init__(self, press: Press) -> None:
         self._press = press
         self._render = press.renderer.page
-        self._base = press.config.web.base_url.rstrip("/")
+        self._base = press.config.web.base_url
         self._root = urlsplit(self._base).path
         self._zone = ZoneInfo(press.config.newsletter.time_zone)
         self._topics = press.config.topic_values()

@@ -29,7 +29,7 @@ def desk(press: Press, post: Callable[[], None]) -> Desk:
         now=press.clocks.now,
         zone=ZoneInfo(press.config.newsletter.time_zone),
         frequencies=press.frequencies,
-        base_url=press.config.web.base_url.rstrip("/"),
+        base_url=press.config.web.base_url,
         post=post,
         proxies=tuple(map(ipaddress.ip_network, press.config.web.trusted_proxies)),
     )
@@ -74,4 +74,4 @@ class Shelf:
 
     @property
     def _base(self) -> str:
-        return self._press.config.web.base_url.rstrip("/")
+        return self._press.config.web.base_url
