@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ipaddress
 from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
@@ -10,8 +9,6 @@ from zoneinfo import ZoneInfo
 from newsletter import deliveries, issues
 from newsletter.pipeline import Press
 from subscribers.pages import Desk, IssueView, MailView, PieceView, TopicView
-
-LATELY = dt.timedelta(days=30)
 
 
 def desk(press: Press, post: Callable[[], None]) -> Desk:
@@ -44,7 +41,7 @@ class Shelf:
     def topics(self) -> Sequence[TopicView]:
         """The topics of the configuration, with how many pieces of each came out in the last 30 days."""
         with self._press.store.read() as session:
-            counts = issues.topic_counts(session, self._press.clocks.now() - LATELY)
+            counts = issues.topic_counts(session, self._press.clocks.now())
         topics = self._press.config.topic_values()
         return [TopicView(topic.key, topic.name, topic.description, counts[topic.key]) for topic in topics]
 
