@@ -21,14 +21,12 @@ from newsletter.pipeline import Press, sender
 from newsletter.problems import Problem, one_line
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater, Unreachable
 from newsletter.rendering import RenderingError
+from newsletter.sending import Halt
 from newsletter.values import Message
 from subscribers import ClaimedLetter
 
 LOOK_SECONDS = 20.0
 """How often the courier looks for letters that nobody called it for: those to be tried again."""
-
-FINISH_SECONDS = 8.0
-"""How long the courier's end waits for what is in flight; a provider that hangs keeps no server from stopping."""
 
 NOT_ALLOWED_WAIT = dt.timedelta(minutes=5)
 UNREACHABLE_WAIT = dt.timedelta(minutes=1)
@@ -128,16 +126,19 @@ def address(press: Press, letter: ClaimedLetter) -> Message:
 class Courier:
     """Hands letters over in a thread of its own, so that no request waits for a provider.
 
-    Used as a context manager; at its end what is being handed over is finished, within eight seconds, and what then is
-    not will be handed over again by the next one. ``heard`` is told in one line when letters cannot go, once as long as
-    that lasts. The courier sees to it as well that nothing about people is kept longer than it may: once a day, and at
-    its start.
+    Used as a context manager; at its end, or once ``halt`` is asked, no letter is begun, and what is being handed over
+    has the halt's time to be finished: what then is not will be handed over again by the next courier. ``heard`` is
+    told in one line when letters cannot go, once as long as that lasts. The courier sees to it as well that nothing
+    about people is kept longer than it may: once a day, and at its start.
     """
 
-    def __init__(self, press: Press, provider: Provider, heard: Callable[[str], None]) -> None:
+    def __init__(
+        self, press: Press, provider: Provider, heard: Callable[[str], None], *, halt: Halt | None = None
+    ) -> None:
         self._press = press
         self._provider = provider
         self._heard = heard
+        self._halt = halt or Halt()
         self._called, self._ended = threading.Event(), threading.Event()
         self._tidied: dt.date | None = None
         self._failed = 0
@@ -153,9 +154,11 @@ class Courier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish what is in flight."""
+        if not self._halt.is_asked:
+            self._halt.ask()
         self._ended.set()
         self._called.set()
-        self._thread.join(FINISH_SECONDS)
+        self._thread.join(self._halt.seconds_left)
 
     def call(self) -> None:
         """Letters wait: look now."""
@@ -176,7 +179,7 @@ class Courier:
         """Hand over what is due. Returns whether that went as it should; if not, it was said why."""
         try:
             self._tidy()
-            taken = send_due(self._press, self._provider, self._ended.is_set)
+            taken = send_due(self._press, self._provider, lambda: self._halt.is_asked)
             with self._press.store.read() as session:
                 counts = subscribers.letter_counts(session)
         except (Problem, SQLAlchemyError) as error:

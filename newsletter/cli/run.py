@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
                     letters = partial(send_due, press, provider, lambda: bell.has_rung)
                     return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters}), stays=False))
                 # Whoever confirms waits for a letter: an issue on its way must not stand before it.
-                with Courier(press, workshop.provider(), hands.say):
+                with Courier(press, workshop.provider(), hands.say, halt=halt):
                     Keeper(press, hands).run(bell)
     finally:
         bell.close()

@@ -29,6 +29,7 @@ from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused
 from newsletter.providers.files import Files
 from newsletter.providers.smtp import Server, Smtp
 from newsletter.rendering import RenderedLetter
+from newsletter.sending import Halt
 from newsletter.store import Store, open_store
 from newsletter.values import Message
 from subscribers import ClaimedLetter, Kind, Letter
@@ -401,10 +402,16 @@ def test_at_its_end_a_courier_finishes_what_is_in_flight_and_leaves_the_rest(pre
     assert counts(press.store) == {"accepted": 2, "planned": 4}
 
 
-def test_a_provider_that_hangs_does_not_keep_the_server_from_stopping(
-    press: Press, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(letters, "FINISH_SECONDS", 0.05)
+def test_a_courier_that_shares_a_halt_begins_no_letter_once_it_is_asked(press: Press) -> None:
+    halt, carrier = Halt(), Carrier()
+    with ended_quickly(), Courier(press, carrier, Owner(), halt=halt) as courier:
+        halt.ask()
+        post(press.store, "ann")
+        courier.call()
+    assert (carrier.readers, counts(press.store)) == ([], {"planned": 1})
+
+
+def test_a_provider_that_hangs_does_not_keep_the_server_from_stopping(press: Press) -> None:
     goes_on = threading.Event()
 
     def hang(message: Message) -> Outcome:
@@ -412,7 +419,7 @@ def test_a_provider_that_hangs_does_not_keep_the_server_from_stopping(
         return Accepted(message.key)
 
     post(press.store, "ann")
-    with Courier(press, Carrier(hang), Owner()):
+    with Courier(press, Carrier(hang), Owner(), halt=Halt(0.05)):
         assert soon(lambda: counts(press.store) == {"handing": 1})
     (thread,) = couriers()
     assert thread.daemon

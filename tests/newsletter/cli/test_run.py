@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from email import message_from_bytes, policy
@@ -27,9 +27,9 @@ from newsletter.scheduler import Bell, Keeper
 from newsletter.sending import Halt
 from newsletter.store import open_store
 from newsletter.values import SummaryKind
-from subscribers import Frequency
+from subscribers import Frequency, Letter
 from tests.newsletter.cli.conftest import Owner
-from tests.newsletter.fake_claude import FakeClaude, lavish, refusal
+from tests.newsletter.fake_claude import FakeClaude, hangs, lavish, refusal
 from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid
 from tests.newsletter.feeds import Answer
 from tests.newsletter.mailserver import MailServer
@@ -338,3 +338,58 @@ def test_a_stop_while_a_source_keeps_it_waiting_ends_it_with_0_within_10_seconds
         process.send_signal(signal.SIGTERM)
         assert process.wait(12) == 0
         assert time.monotonic() - began < 10
+
+
+def stopped(process: subprocess.Popen[str]) -> float:
+    """Tell a process to stop and wait for its good end. Returns how many seconds that took."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(12) == 0
+    return time.monotonic() - began
+
+
+def soon(is_so: Callable[[], bool]) -> bool:
+    """Whether something comes true within half a minute."""
+    ends = time.monotonic() + 30
+    while not is_so() and time.monotonic() < ends:
+        time.sleep(0.05)
+    return is_so()
+
+
+def publish_today(owner: Owner) -> None:
+    """Have the source say something new by the machine's clock."""
+    now = dt.datetime.now(dt.UTC)
+    owner.site.feed("/one.xml", [owner.site.item(number, now=now) for number in range(1, 9)])
+
+
+@pytest.mark.slow
+def test_a_stop_while_claude_writes_ends_it_with_0_within_10_seconds(
+    reader: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_today(reader)
+    reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *"))
+    with FakeClaude(otherwise=hangs) as claude:
+        reader.use_claude(claude, monkeypatch)
+        with running(reader) as process:
+            assert soon(lambda: bool(claude.requests))
+            assert stopped(process) < 10
+    assert reader("issues", "list", "--json").json["issues"] == []
+
+
+@pytest.mark.slow
+def test_a_stop_ends_the_sending_of_an_issue_and_of_letters_together(reader: Owner) -> None:
+    publish_today(reader)
+    store = open_store(f"sqlite:///{reader.database}")
+    with store.write() as session:
+        details = {"url": "https://newsletter.example.com/c/token"}
+        subscribers.post_letter(session, Letter("confirm", "bob@example.com", details), now=DAY)
+    with MailServer({"END": "take and wait"}) as server:
+        reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *") + SMTP.format(port=server.port))
+        with running(reader) as process:
+            assert soon(lambda: server.recipients == ["ann@example.com", "bob@example.com"])
+            assert 5 < stopped(process) < 10
+            assert process.stdout is not None and process.stdout.read().endswith("Stopped.\n")
+    with store.read() as session:
+        assert subscribers.letter_counts(session) == {"handing": 1}
+    store.close()
+    assert reader("status", "--json").json["issues"][0]["counts"] == {"in_doubt": 1}
