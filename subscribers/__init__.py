@@ -37,8 +37,10 @@ from subscribers.letters import claim as claim_letters
 from subscribers.letters import counts as letter_counts
 from subscribers.letters import failed as letter_failed
 from subscribers.letters import next_try as next_letter_at
+from subscribers.letters import overdue as overdue_letters
 from subscribers.letters import post as post_letter
 from subscribers.letters import put_off as put_letter_off
+from subscribers.letters import unsettled as unsettled_letters
 from subscribers.people import (
     Addition,
     AddressTaken,
@@ -140,6 +142,7 @@ __all__ = [
     "mailable",
     "may_get_letters",
     "next_letter_at",
+    "overdue_letters",
     "page",
     "post_letter",
     "preferences_of",
@@ -155,6 +158,7 @@ __all__ = [
     "tidy",
     "topics_of",
     "undo",
+    "unsettled_letters",
     "unsubscribe",
     "votes",
 ]
