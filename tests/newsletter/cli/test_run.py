@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from email import message_from_bytes, policy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,31 +289,11 @@ def test_a_paused_issue_waits_for_the_owner_and_what_is_too_late_does_too(reader
     assert reader("send", "1", "--yes", "--late", "--now", late).code == 0 and len(mails(reader)) == 1
 
 
-@contextmanager
-def running(owner: Owner, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """`newsletter run` as a process of its own, once it has said what it waits for."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "newsletter", "run", *words, "--config", str(owner.folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-        assert started.stdout is not None
-        started.stdout.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_while_it_waits_ends_it_with_0(reader: Owner, number: signal.Signals) -> None:
     reader.configure("/one.xml", extra='[schedule]\ncron = "0 0 1 1 *"')
-    with running(reader) as process:
+    with reader.started("run") as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("next issue: ")
         process.send_signal(number)
@@ -330,7 +307,7 @@ def test_a_stop_while_a_source_keeps_it_waiting_ends_it_with_0_within_10_seconds
     reader.configure("/slow.xml", extra='[schedule]\ncron = "* * * * *"')
     file = reader.folder / "newsletter.toml"
     file.write_text(file.read_text().replace("timeout_seconds = 2", "timeout_seconds = 60"))
-    with running(reader) as process:
+    with reader.started("run") as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("next issue: ")
         time.sleep(1)
@@ -370,7 +347,7 @@ def test_a_stop_while_claude_writes_ends_it_with_0_within_10_seconds(
     reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *"))
     with FakeClaude(otherwise=hangs) as claude:
         reader.use_claude(claude, monkeypatch)
-        with running(reader) as process:
+        with reader.started("run") as process:
             assert soon(lambda: bool(claude.requests))
             assert stopped(process) < 10
     assert reader("issues", "list", "--json").json["issues"] == []
@@ -385,7 +362,7 @@ def test_a_stop_ends_the_sending_of_an_issue_and_of_letters_together(reader: Own
         subscribers.post_letter(session, Letter("confirm", "bob@example.com", details), now=DAY)
     with MailServer({"END": "take and wait"}) as server:
         reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *") + SMTP.format(port=server.port))
-        with running(reader) as process:
+        with reader.started("run") as process:
             assert soon(lambda: server.recipients == ["ann@example.com", "bob@example.com"])
             assert 5 < stopped(process) < 10
             assert process.stdout is not None and process.stdout.read().endswith("Stopped.\n")
