@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 import subscribers
-from newsletter import deliveries
+from newsletter import deliveries, events
 from newsletter.deliveries import LONGEST_WISH
 from newsletter.messages import BadHeader, compose_letter
 from newsletter.pipeline import Press, sender
@@ -129,7 +129,7 @@ class Courier:
     Used as a context manager; at its end, or once ``halt`` is asked, no letter is begun, and what is being handed over
     has the halt's time to be finished: what then is not will be handed over again by the next courier. ``heard`` is
     told in one line when letters cannot go, once as long as that lasts. The courier sees to it as well that nothing
-    about people is kept longer than it may: once a day, and at its start.
+    about people is kept longer than it may, and no report for ever: once a day, and at its start.
     """
 
     def __init__(
@@ -211,4 +211,8 @@ class Courier:
             return
         with self._press.store.write() as session:
             subscribers.tidy(session, now=self._press.clocks.now())
+        more = True
+        while more and not self._halt.is_asked:
+            with self._press.store.write() as session:
+                more = events.tidy(session, self._press.clocks.real()) > 0
         self._tidied = today

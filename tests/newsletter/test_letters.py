@@ -19,10 +19,11 @@ import pytest
 from sqlalchemy import text
 
 import subscribers
-from newsletter import letters
+from newsletter import events, letters
 from newsletter import store as stores
 from newsletter.config import Config
 from newsletter.deliveries import Clocks
+from newsletter.events import Event
 from newsletter.letters import Courier, send_due
 from newsletter.pipeline import Press
 from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater, Unreachable
@@ -510,6 +511,19 @@ def test_what_is_kept_too_long_goes_at_the_start_and_once_a_day_by_the_presss_cl
         watch.now += dt.timedelta(days=1)
         courier.call()
         assert soon(lambda: old() == 0)
+
+
+def test_reports_that_are_too_old_go_with_what_is_kept_too_long(press: Press, watch: Watch) -> None:
+    def kept() -> int:
+        with press.store.read() as session:
+            return sum(events.counts(session).values())
+
+    with press.store.write() as session:
+        events.record(session, [Event("9-9", events.Kind.DELIVERED, DAY, "", "ref")], DAY)
+    assert kept()
+    watch.now += events.KEPT
+    with ended_quickly(), Courier(press, Carrier(), Owner()):
+        assert soon(lambda: not kept())
 
 
 def test_a_bug_in_a_provider_silences_no_later_letter(press: Press) -> None:
