@@ -149,6 +149,16 @@ def test_an_issue_of_mostly_excerpts_waits_for_the_owner_when_a_model_is_configu
     assert len(mails(reader)) == 1
 
 
+def test_a_writer_that_cannot_be_had_is_said_at_the_start_and_not_when_an_issue_is_due(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.setenv("NEWSLETTER_WRITING__WRITER", "claude")
+    owner.configure("/one.xml", extra='[schedule]\ncron = ""')
+    run = owner("run", "--once", *AT)
+    assert run.code == 3 and "ANTHROPIC_API_KEY is not set" in run.err
+
+
 @pytest.mark.slow
 def test_each_issue_of_a_run_that_stays_has_a_ceiling_of_its_own(
     reader: Owner, monkeypatch: pytest.MonkeyPatch
