@@ -324,6 +324,12 @@ class WebConfig(_Table):
         (), description="Networks of proxies whose `X-Forwarded-For` says who a visitor is, such as 127.0.0.1/32."
     )
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_a_slash_at_its_end(cls, value: str) -> str:
+        """Whoever makes a link puts one between."""
+        return value.rstrip("/")
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ from newsletter.values import EVERY, Choice, Issue, IssuePiece, Selection, minut
 DRAFT, FROZEN, REJECTED, CANCELLED = "draft", "frozen", "rejected", "cancelled"
 DROP, PIN = "drop", "pin"
 NOTE, WITHDRAWN = "note", "withdrawn"
+LATELY = dt.timedelta(days=30)
+"""How far back the pieces of a topic are counted."""
 
 
 class IssueError(Misused):
@@ -639,8 +641,8 @@ def _older_than(session: Session, number: int | None) -> list[ColumnElement[bool
     return [or_(date < row.date, and_(date == row.date, key < number))]
 
 
-def topic_counts(session: Session, since: dt.datetime) -> Counter[str]:
-    """How many pieces of each topic came out since then, withdrawn ones left out, by the topic's key."""
+def topic_counts(session: Session, now: dt.datetime) -> Counter[str]:
+    """How many pieces of each topic came out lately, withdrawn ones left out, by the topic's key."""
     gone = sqlalchemy.select(CorrectionRow).where(
         col(CorrectionRow.issue_id) == col(IssuePieceRow.issue_id),
         col(CorrectionRow.piece_id) == col(IssuePieceRow.piece_id),
@@ -649,7 +651,7 @@ def topic_counts(session: Session, since: dt.datetime) -> Counter[str]:
     found = session.exec(
         select(IssuePieceRow.topics)
         .join(IssueRow, col(IssueRow.id) == col(IssuePieceRow.issue_id))
-        .where(_PUBLIC, col(IssueRow.frozen_at) >= since, ~gone.exists())
+        .where(_PUBLIC, col(IssueRow.frozen_at) >= now - LATELY, ~gone.exists())
     )
     return Counter(topic for topics in found for topic in topics)
 

@@ -6,9 +6,6 @@ Whose letters they are and when they may go is `subscribers`' business; this add
 from __future__ import annotations
 
 import datetime as dt
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -17,23 +14,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 import subscribers
+from newsletter import deliveries, events
+from newsletter.deliveries import LONGEST_WISH
 from newsletter.messages import BadHeader, compose_letter
 from newsletter.pipeline import Press, sender
-from newsletter.problems import Problem
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater
+from newsletter.problems import Problem, one_line
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater, Unreachable
 from newsletter.rendering import RenderingError
+from newsletter.sending import Halt
 from newsletter.values import Message
 from subscribers import ClaimedLetter
 
 LOOK_SECONDS = 20.0
 """How often the courier looks for letters that nobody called it for: those to be tried again."""
 
-FINISH_SECONDS = 8.0
-"""How long the courier's end waits for what is in flight; a provider that hangs keeps no server from stopping."""
-
 NOT_ALLOWED_WAIT = dt.timedelta(minutes=5)
-LONGEST_WAIT_SECONDS = 86_400.0
-"""A provider that asks for more patience than a day gets a day of it."""
+UNREACHABLE_WAIT = dt.timedelta(minutes=1)
+"""An outage ends by itself, and who asked for a letter is waiting."""
 _AT_ONCE = 50
 
 
@@ -41,9 +38,9 @@ def send_due(press: Press, provider: Provider, is_over: Callable[[], bool] = lam
     """Hand over every letter that is due. Returns how many the provider took.
 
     ``is_over`` is asked before each claim; once it holds, nothing more is claimed. Raises NotAllowed when the
-    provider does not accept us; the letters are planned again.
+    provider does not accept us, and Unreachable when nobody answers; the letters are planned again.
     """
-    owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    owner = deliveries.owner()
     taken = 0
     while not is_over():
         with press.store.write() as session:
@@ -65,11 +62,11 @@ def _hand_over(press: Press, provider: Provider, claimed: Sequence[ClaimedLetter
         except (RenderingError, BadHeader) as error:
             outcomes[letter.id] = Refused(letter.key, str(error))
     numbers = {message.key: number for number, message in composed.items()}
-    refusal: NotAllowed | None = None
+    refusal: NotAllowed | Unreachable | None = None
     try:
         for outcome in provider.hand_over(list(composed.values())):
             outcomes[numbers[outcome.key]] = outcome
-    except NotAllowed as error:
+    except (NotAllowed, Unreachable) as error:
         refusal = error
     with press.store.write() as session:
         for letter in claimed:
@@ -79,22 +76,37 @@ def _hand_over(press: Press, provider: Provider, claimed: Sequence[ClaimedLetter
     return sum(isinstance(outcome, Accepted) for outcome in outcomes.values())
 
 
-def _mark(session: Session, number: int, outcome: Outcome | None, refusal: NotAllowed | None, now: dt.datetime) -> None:
-    """Record what became of a letter. Without an outcome it was not taken; where we were refused, that was no try."""
+def _mark(
+    session: Session,
+    number: int,
+    outcome: Outcome | None,
+    refusal: NotAllowed | Unreachable | None,
+    now: dt.datetime,
+) -> None:
+    """Record what became of a letter. Without an outcome it was not taken; where all were refused, that was no try."""
     match outcome:
         case Accepted():
             subscribers.letter_accepted(session, number)
         case Refused(why=why):
             subscribers.letter_failed(session, number, why)
         case TryLater(why=why, after=after):
-            wait = dt.timedelta(seconds=min(after, LONGEST_WAIT_SECONDS))
+            wait = dt.timedelta(seconds=min(after, LONGEST_WISH.total_seconds()))
             subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=True)
         case InDoubt(why=why):
             subscribers.put_letter_off(session, number, why, now=now, after=dt.timedelta(), counts=True)
         case None:
             why = str(refusal) if refusal else "the provider gave no answer"
-            wait = NOT_ALLOWED_WAIT if refusal else dt.timedelta()
-            subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=refusal is None)
+            subscribers.put_letter_off(session, number, why, now=now, after=_wait(refusal), counts=refusal is None)
+
+
+def _wait(refusal: NotAllowed | Unreachable | None) -> dt.timedelta:
+    match refusal:
+        case NotAllowed():
+            return NOT_ALLOWED_WAIT
+        case Unreachable():
+            return UNREACHABLE_WAIT
+        case None:
+            return dt.timedelta()
 
 
 def address(press: Press, letter: ClaimedLetter) -> Message:
@@ -114,18 +126,23 @@ def address(press: Press, letter: ClaimedLetter) -> Message:
 class Courier:
     """Hands letters over in a thread of its own, so that no request waits for a provider.
 
-    Used as a context manager; at its end what is being handed over is finished, within eight seconds, and what then is
-    not will be handed over again by the next one. ``heard`` is told in one line when letters cannot go. The courier
-    sees to it as well that nothing about people is kept longer than it may: once a day, and at its start.
+    Used as a context manager; at its end, or once ``halt`` is asked, no letter is begun, and what is being handed over
+    has the halt's time to be finished: what then is not will be handed over again by the next courier. ``heard`` is
+    told in one line when letters cannot go, once as long as that lasts. The courier sees to it as well that nothing
+    about people is kept longer than it may, and no report for ever: once a day, and at its start.
     """
 
-    def __init__(self, press: Press, provider: Provider, heard: Callable[[str], None]) -> None:
+    def __init__(
+        self, press: Press, provider: Provider, heard: Callable[[str], None], *, halt: Halt | None = None
+    ) -> None:
         self._press = press
         self._provider = provider
         self._heard = heard
+        self._halt = halt or Halt()
         self._called, self._ended = threading.Event(), threading.Event()
         self._tidied: dt.date | None = None
         self._failed = 0
+        self._trouble = ""
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     def __enter__(self) -> Courier:
@@ -137,9 +154,11 @@ class Courier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finish what is in flight."""
+        if not self._halt.is_asked:
+            self._halt.ask()
         self._ended.set()
         self._called.set()
-        self._thread.join(FINISH_SECONDS)
+        self._thread.join(self._halt.seconds_left)
 
     def call(self) -> None:
         """Letters wait: look now."""
@@ -160,20 +179,28 @@ class Courier:
         """Hand over what is due. Returns whether that went as it should; if not, it was said why."""
         try:
             self._tidy()
-            send_due(self._press, self._provider, self._ended.is_set)
-            self._say_failures()
+            taken = send_due(self._press, self._provider, lambda: self._halt.is_asked)
+            with self._press.store.read() as session:
+                counts = subscribers.letter_counts(session)
         except (Problem, SQLAlchemyError) as error:
-            self._heard(f"letters wait: {_one_line(error)}")
+            self._say_trouble(one_line(error))
             return False
         except Exception as error:  # A bug must not end the thread: the pages would go on promising letters.
-            self._heard(f"letters wait: a bug, {type(error).__name__}")
+            self._say_trouble(f"a bug, {type(error).__name__}")
             return False
+        self._say_failures(counts.get("failed", 0))
+        if taken or "planned" not in counts:
+            self._trouble = ""
         return True
 
-    def _say_failures(self) -> None:
+    def _say_trouble(self, why: str) -> None:
+        """Tell why letters wait, unless that was the last that was told of those that wait still."""
+        if why != self._trouble:
+            self._heard(f"letters wait: {why}")
+        self._trouble = why
+
+    def _say_failures(self, failed: int) -> None:
         """Tell how many letters have failed since it was told last. Why is on record; it may name an address."""
-        with self._press.store.read() as session:
-            failed = subscribers.letter_counts(session).get("failed", 0)
         if failed > self._failed:
             self._heard(f"letters that failed for good: {failed - self._failed}")
         self._failed = failed
@@ -184,8 +211,8 @@ class Courier:
             return
         with self._press.store.write() as session:
             subscribers.tidy(session, now=self._press.clocks.now())
+        more = True
+        while more and not self._halt.is_asked:
+            with self._press.store.write() as session:
+                more = events.tidy(session, self._press.clocks.real()) > 0
         self._tidied = today
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -542,14 +542,8 @@ def test_copy(press: Press, number: int, to: str, tokens: Links) -> Message:
         edition = _for_most(session, issue)
     rendered = press.renderer.edition(edition)
     marked = replace(rendered, subject=f"[Test] {rendered.subject}")
-    links = press.config.web.base_url.rstrip("/")
-    reader = Reader(
-        address=to,
-        unsubscribe_url=f"{links}/u/{tokens.sign(Purpose.UNSUBSCRIBE, 0, number)}",
-        preferences_url=f"{links}/p/{tokens.sign(Purpose.PREFERENCES, 0)}",
-        feedback_url=f"{links}/f/{tokens.sign(Purpose.FEEDBACK, 0, number)}",
-        because="it is a test copy, and its links open nothing",
-    )
+    because = "it is a test copy, and its links open nothing"
+    reader = _reader(press, tokens, to, subscriber=0, issue=number, because=because)
     key = f"test-{number}-{secrets.token_hex(6)}"
     return Mould(marked, sender(press.config), number).address(reader, key=key, date=press.clocks.now())
 
@@ -598,15 +592,28 @@ def mould(press: Press, issue: Issue, edition: Edition) -> Mould:
 
 def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> Message:
     """An edition addressed to the reader of a claimed delivery."""
-    config, tokens = press.config, press.tokens
-    base = config.web.base_url.rstrip("/")
-    way_out = tokens.sign(Purpose.UNSUBSCRIBE, claimed.subscriber_id, claimed.issue)
-    reader = Reader(
-        address=claimed.address,
-        unsubscribe_url=f"{base}/u/{way_out}",
-        unsubscribe_mail=messages.unsubscribe_mail(config.delivery.mailbox, way_out),
-        preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, claimed.subscriber_id)}",
+    reader = _reader(
+        press,
+        press.tokens,
+        claimed.address,
+        subscriber=claimed.subscriber_id,
+        issue=claimed.issue,
         because=press.renderer.because(claimed.follows, issue.kind),
-        feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, claimed.subscriber_id, claimed.issue)}",
+        mailbox=press.config.delivery.mailbox,
     )
     return made.address(reader, key=claimed.key, date=press.clocks.now(), text_only=claimed.text_only)
+
+
+def _reader(
+    press: Press, tokens: Links, address: str, *, subscriber: int, issue: int, because: str, mailbox: str = ""
+) -> Reader:
+    """An address with the links of its subscriber, signed by ``tokens``; by mail too, where a ``mailbox`` is read."""
+    base, way_out = press.config.web.base_url, tokens.sign(Purpose.UNSUBSCRIBE, subscriber, issue)
+    return Reader(
+        address=address,
+        unsubscribe_url=f"{base}/u/{way_out}",
+        unsubscribe_mail=messages.unsubscribe_mail(mailbox, way_out),
+        preferences_url=f"{base}/p/{tokens.sign(Purpose.PREFERENCES, subscriber)}",
+        because=because,
+        feedback_url=f"{base}/f/{tokens.sign(Purpose.FEEDBACK, subscriber, issue)}",
+    )

@@ -3,6 +3,8 @@
 Each part raises a kind of its own, derived from one of these; the edge knows by them how to end.
 """
 
+LINE_LENGTH = 300
+
 
 class Problem(Exception):
     """Something that its reader can mend."""
@@ -22,3 +24,9 @@ class Stopped(Problem):
 
 class TryLater(Problem):
     """It cannot be done now and may well work later."""
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of a length that a log can bear; its kind, when it says nothing."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH - 1]}…"

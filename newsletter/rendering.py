@@ -98,8 +98,8 @@ class Masthead:
     """What every mail of a newsletter says of itself.
 
     ``logo`` is a text shown large in the place of the name (empty: the name). ``topic_names`` are the topics'
-    names by key. ``base_url`` is where the public pages are; ``time_zone``
-    (an IANA name) says which day a piece was published on. ``postal_address`` may have several lines.
+    names by key. ``base_url`` is where the public pages are, without a slash at its end; ``time_zone`` (an IANA name)
+    says which day a piece was published on. ``postal_address`` may have several lines.
     """
 
     name: str
@@ -590,7 +590,7 @@ class Renderer:
     def _render(self, path: str, **values: Any) -> str:
         shared = {
             "masthead": self._masthead,
-            "root": urlsplit(self._masthead.base_url).path.rstrip("/"),
+            "root": urlsplit(self._masthead.base_url).path,
             "theme": self._theme,
             "say": self._say,
             "language": self._masthead.language,
@@ -735,7 +735,7 @@ class _Composer:
         self._masthead = masthead
         self._say = say
         self._zone = ZoneInfo(masthead.time_zone)
-        self._base = web_link(masthead.base_url).rstrip("/")
+        self._base = web_link(masthead.base_url)
 
     def compose(self, edition: Edition) -> Layout:
         pieces = tuple(self._piece(edition, number, entry) for number, entry in enumerate(edition.pieces, 1))

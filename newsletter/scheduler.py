@@ -19,7 +19,7 @@ from sqlmodel import Session
 from newsletter import issues, pipeline
 from newsletter.issues import IssueError
 from newsletter.pipeline import Built, Press
-from newsletter.rendering import shortened
+from newsletter.problems import one_line
 from newsletter.slots import Slot
 from newsletter.values import EVERY
 
@@ -29,8 +29,6 @@ HEARTBEAT = 600.0
 """Seconds between two signs of life, for who wants to hear them."""
 FIRST_WAIT, LONGEST_WAIT = 60.0, 900.0
 """Seconds to the next try of what failed: the first, then twice as long each time, up to the longest."""
-
-LINE_LENGTH = 300
 
 Say = Callable[[str], None]
 
@@ -286,11 +284,6 @@ def _is_settled(session: Session, slot: Slot) -> bool:
     if row is None or row.id is None:
         return issues.empty_slot(session, slot.key) is not None
     return row.state != issues.DRAFT or issues.waits_for_approval(session, row.id)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, on one line of a length that a log can bear."""
-    return shortened(" ".join(str(error).split()), LINE_LENGTH) or type(error).__name__
 
 
 def _thing(kind: str) -> str:

@@ -35,7 +35,8 @@ WITNESS_FILE = "newsletter.witness"
 class Halt:
     """Asks a sending to stop: nothing more leaves, and what is in flight is given `PATIENCE_SECONDS` to end.
 
-    `ask` may be called from a signal handler; a second time it means at once.
+    Whoever shares one has to end by the same moment. `ask` may be called from a signal handler; a second time it means
+    at once.
     """
 
     def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
@@ -55,7 +56,12 @@ class Halt:
     @property
     def is_over(self) -> bool:
         """Whether what is in flight has had its time."""
-        return time.monotonic() >= self._ends
+        return not self.seconds_left
+
+    @property
+    def seconds_left(self) -> float:
+        """How much of its time what is in flight still has; without end while nobody asked."""
+        return max(0.0, self._ends - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)

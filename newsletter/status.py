@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
+import subscribers
 from newsletter import deliveries, issues, sending
 from newsletter.deliveries import CANCELLED, CLAIMED, FAILED, GOING, HANDING, IN_DOUBT, PAUSED, PLANNED, Clocks, Waiting
 from newsletter.store import Store
@@ -52,12 +53,23 @@ class IssueStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LettersStatus:
+    """How the single mails that people asked for stand."""
+
+    waiting: int
+    failed: int
+    next_try: dt.datetime | None
+    ways: tuple[Way, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything that an owner asks for first. ``problem`` stands in the way of any sending."""
 
     problem: str
     draft: int | None
     issues: tuple[IssueStatus, ...]
+    letters: LettersStatus
 
 
 def gather(store: Store, session: Session, clocks: Clocks, window: dt.timedelta) -> Status:
@@ -68,7 +80,20 @@ def gather(store: Store, session: Session, clocks: Clocks, window: dt.timedelta)
         or [row.id for row in issues.listing(session)[:20] if row.state == issues.FROZEN and row.id][:1]
     )
     found = tuple(_issue(session, number, clocks, window) for number in numbers)
-    return Status(problem, issues.draft_number(session), found)
+    return Status(problem, issues.draft_number(session), found, _letters(session, clocks))
+
+
+def _letters(session: Session, clocks: Clocks) -> LettersStatus:
+    counts = subscribers.letter_counts(session)
+    failed = counts.get("failed", 0)
+    overdue = subscribers.overdue_letters(session, now=clocks.now(), real_now=clocks.real())
+    ways = list[Way]()
+    if overdue:
+        ways.append(Way(f"letters: {overdue:,} due, and nothing hands them over", ("newsletter run --once",)))
+    if failed:
+        ways.append(Way(f"letters: {failed:,} failed", ("newsletter subscribers letters",)))
+    waiting = counts.get("planned", 0) + counts.get("handing", 0)
+    return LettersStatus(waiting, failed, subscribers.next_letter_at(session), tuple(ways))
 
 
 def _issue(session: Session, number: int, clocks: Clocks, window: dt.timedelta) -> IssueStatus:

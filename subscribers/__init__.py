@@ -12,17 +12,15 @@ freeze holds. Who was erased has no row: such deliveries never join. A message n
 ``name``, ``format`` and ``follows`` of the row.
 """
 
-from subscribers.addresses import InvalidAddress, identity
+from subscribers.addresses import InvalidAddress
 from subscribers.audience import (
     AUDIENCE,
     Group,
     audience_counts,
     groups,
     in_audience,
-    left_with_none,
     mailable,
 )
-from subscribers.consent import forget_networks
 from subscribers.consent import of as consents_of
 from subscribers.exports import write as export_people
 from subscribers.feedback import Votes, votes
@@ -37,22 +35,19 @@ from subscribers.letters import claim as claim_letters
 from subscribers.letters import counts as letter_counts
 from subscribers.letters import failed as letter_failed
 from subscribers.letters import next_try as next_letter_at
+from subscribers.letters import overdue as overdue_letters
 from subscribers.letters import post as post_letter
 from subscribers.letters import put_off as put_letter_off
+from subscribers.letters import unsettled as unsettled_letters
 from subscribers.people import (
-    Addition,
-    AddressTaken,
-    Barred,
     InvalidName,
     Outcome,
     add,
     change_address,
-    confirm,
     erase,
     find,
     get,
     lift,
-    may_get_letters,
     page,
     state_at,
     suppress,
@@ -64,11 +59,8 @@ from subscribers.people import (
 )
 from subscribers.ports import Letter, Links
 from subscribers.preferences import (
-    EVERYTHING,
-    InvalidPreference,
     Preferences,
     follows_of,
-    is_left_with_none,
     topics_of,
 )
 from subscribers.preferences import get as preferences_of
@@ -76,16 +68,12 @@ from subscribers.preferences import set as set_preferences
 from subscribers.retention import tidy
 from subscribers.suppression import Lifter, NotAllowed
 from subscribers.suppression import kinds_of_many as suppressions_by_hash
-from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber, Suppression, UtcDateTime
+from subscribers.tables import Consent, Format, Frequency, Kind, State, Subscriber, UtcDateTime
 from subscribers.tokens import Purpose, TokenError, Tokens, Trouble, split_keys
 
 __all__ = [
     "AUDIENCE",
-    "EVERYTHING",
     "LETTER_KEY",
-    "Addition",
-    "AddressTaken",
-    "Barred",
     "ClaimedLetter",
     "Consent",
     "Format",
@@ -95,7 +83,6 @@ __all__ = [
     "ImportReport",
     "InvalidAddress",
     "InvalidName",
-    "InvalidPreference",
     "Kind",
     "Letter",
     "Lifter",
@@ -109,7 +96,6 @@ __all__ = [
     "Purpose",
     "State",
     "Subscriber",
-    "Suppression",
     "TokenError",
     "Tokens",
     "Trouble",
@@ -119,27 +105,22 @@ __all__ = [
     "audience_counts",
     "change_address",
     "claim_letters",
-    "confirm",
     "consents_of",
     "erase",
     "export_people",
     "find",
     "follows_of",
-    "forget_networks",
     "get",
     "groups",
-    "identity",
     "import_people",
     "in_audience",
-    "is_left_with_none",
-    "left_with_none",
     "letter_accepted",
     "letter_counts",
     "letter_failed",
     "lift",
     "mailable",
-    "may_get_letters",
     "next_letter_at",
+    "overdue_letters",
     "page",
     "post_letter",
     "preferences_of",
@@ -155,6 +136,7 @@ __all__ = [
     "tidy",
     "topics_of",
     "undo",
+    "unsettled_letters",
     "unsubscribe",
     "votes",
 ]

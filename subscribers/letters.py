@@ -58,6 +58,18 @@ class ClaimedLetter:
         return f"{KEY}{self.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class UnsettledLetter:
+    """A letter that waits or failed. ``reason`` is why it did not go, ``try_at`` when it is tried (again)."""
+
+    kind: str
+    address: str
+    state: str
+    reason: str
+    posted_at: dt.datetime
+    try_at: dt.datetime | None
+
+
 def post(session: Session, letter: Letter, *, now: dt.datetime) -> None:
     """Keep a letter to be handed over once the session is committed. Raises InvalidAddress."""
     parsed = parse(letter.address)
@@ -142,6 +154,36 @@ def counts(session: Session) -> dict[str, int]:
     return {state: int(number) for state, number in rows}
 
 
+def overdue(session: Session, *, now: dt.datetime, real_now: dt.datetime) -> int:
+    """How many letters somebody should have taken up for a minute at least, while nobody hands any over."""
+    is_held = select(col(WaitingLetter.id)).where(_HANDING, col(WaitingLetter.claimed_at) >= real_now - LEASE)
+    if session.scalars(is_held.limit(1)).first():
+        return 0
+    late = or_(_HANDING, and_(_PLANNED, col(WaitingLetter.try_at) <= now - _FIRST_WAIT))
+    return session.scalar(select(func.count()).where(late)) or 0
+
+
+def unsettled(session: Session, limit: int) -> Sequence[UnsettledLetter]:
+    """What has not arrived, newest first: the letters that wait, and those of the last week that failed."""
+    rows = session.scalars(
+        select(WaitingLetter)
+        .where(col(WaitingLetter.state) != LetterState.ACCEPTED.value)
+        .order_by(col(WaitingLetter.id).desc())
+        .limit(limit)
+    )
+    return [
+        UnsettledLetter(
+            row.kind,
+            row.address,
+            row.state,
+            row.reason,
+            row.posted_at,
+            row.try_at if row.state == LetterState.PLANNED else None,
+        )
+        for row in rows
+    ]
+
+
 def forget(session: Session, identity_hash: str) -> None:
     """Drop every letter to an address, as its person was erased."""
     session.execute(delete(WaitingLetter).where(col(WaitingLetter.identity_hash) == identity_hash))
@@ -157,14 +199,13 @@ def tidy(session: Session, *, now: dt.datetime) -> int:
 
 
 _PLANNED = col(WaitingLetter.state) == LetterState.PLANNED.value
+_HANDING = col(WaitingLetter.state) == LetterState.HANDING.value
 _EMPTIED: Mapping[str, object] = {"details": {}, "claimed_by": ""}
 
 
 def _recover(session: Session, real_now: dt.datetime) -> None:
     """Plan again what a dead process was handing over; what was tried too often has failed: it may be why they died."""
-    dead = update(WaitingLetter).where(
-        col(WaitingLetter.state) == LetterState.HANDING.value, col(WaitingLetter.claimed_at) < real_now - LEASE
-    )
+    dead = update(WaitingLetter).where(_HANDING, col(WaitingLetter.claimed_at) < real_now - LEASE)
     worn = dead.where(col(WaitingLetter.attempts) >= MOST_ATTEMPTS)
     session.execute(worn.values(state=LetterState.FAILED.value, reason="no try came to its end", **_EMPTIED))
     session.execute(dead.values(state=LetterState.PLANNED.value, claimed_by=""))
@@ -191,6 +232,6 @@ def _drop_unwanted(session: Session) -> None:
 def _settle(session: Session, number: int, state: LetterState, why: str) -> None:
     session.execute(
         update(WaitingLetter)
-        .where(col(WaitingLetter.id) == number, col(WaitingLetter.state) == LetterState.HANDING.value)
+        .where(col(WaitingLetter.id) == number, _HANDING)
         .values(state=state.value, reason=why, **_EMPTIED)
     )

@@ -117,7 +117,7 @@ class Workshop:
             tagline=config.newsletter.tagline,
             language=config.newsletter.language,
             time_zone=config.newsletter.time_zone,
-            base_url=config.web.base_url.rstrip("/"),
+            base_url=config.web.base_url,
             postal_address=config.delivery.postal_address,
             topic_names={topic.key: topic.name for topic in config.topics},
         )

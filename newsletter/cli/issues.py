@@ -247,7 +247,7 @@ def _correct(arguments: argparse.Namespace, workshop: Workshop, store: Store) ->
     now = workshop.clocks.now()
     with store.write() as session:
         said = issues.correct(session, number, piece, arguments.note, arguments.withdraw, now)
-    page = f"{workshop.config.web.base_url.rstrip('/')}/issues/{number}"
+    page = f"{workshop.config.web.base_url}/issues/{number}"
     done = "is withdrawn from" if said.is_withdrawal else "is corrected on"
     workshop.console.say(f"Piece {piece} {done} {page} and in the feed. Mails that are out stay as they are.")
     result = {"issue": number, "piece": piece, "kind": said.kind, "note": said.note, "page": page}

@@ -46,13 +46,13 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     try:
         with workshop.store() as store:
             press, provider = workshop.press(store), workshop.provider()
-            hands = _hands(workshop, store, press, provider, bell, halt)
+            hands = hands_of(workshop, store, press, provider, bell, halt)
             with told_to_stop(partial(_stop, bell, halt)):
                 if arguments.once:
                     letters = partial(send_due, press, provider, lambda: bell.has_rung)
                     return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters}), stays=False))
                 # Whoever confirms waits for a letter: an issue on its way must not stand before it.
-                with Courier(press, workshop.provider(), hands.say):
+                with Courier(press, workshop.provider(), hands.say, halt=halt):
                     Keeper(press, hands).run(bell)
     finally:
         bell.close()
@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
 
 def _once(workshop: Workshop, keeper: Keeper) -> int:
     from newsletter.cli import ENDINGS
-    from newsletter.scheduler import Leaving, one_line
+    from newsletter.problems import one_line
+    from newsletter.scheduler import Leaving
 
     try:
         keeper.tick()
@@ -76,12 +77,17 @@ def _once(workshop: Workshop, keeper: Keeper) -> int:
     return (codes or [Exit.BUG])[0] if keeper.failures else Exit.DONE
 
 
-def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, bell: Bell, halt: Halt) -> Hands:
-    """The work as the other commands do it; each step asks whether it is time to leave."""
+def hands_of(workshop: Workshop, store: Store, press: Press, provider: Provider, bell: Bell, halt: Halt) -> Hands:
+    """The work as the other commands do it; each step asks whether it is time to leave.
+
+    Raises ConfigError, at once, for a configuration that nobody can write by.
+    """
     from newsletter import pipeline
     from newsletter.scheduler import Hands
 
-    console, desk = workshop.console, workshop.desk(store)
+    console = workshop.console
+    # What is wrong with the configuration is for the start to say, and not for the first slot.
+    workshop.desk(store)
 
     def heard(report: SourceReport) -> None:
         bell.check()
@@ -92,6 +98,8 @@ def _hands(workshop: Workshop, store: Store, press: Press, provider: Provider, b
         console.detail(f"wrote: {title}")
 
     def make(slot: Slot) -> Built:
+        # A desk of its own: the ceilings in money and time are those of one issue.
+        desk = workshop.desk(store)
         with workshop.intake(store) as reader:
             built = pipeline.fetch_and_build(press, reader, desk, slot=slot.key, heard=heard, wrote=wrote)
         for warning in built.warnings:

@@ -14,7 +14,7 @@ from newsletter.values import EVERY
 
 if TYPE_CHECKING:
     from newsletter.cli._console import Console
-    from newsletter.status import IssueStatus
+    from newsletter.status import IssueStatus, LettersStatus, Way
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         console.row("Stopped", f"{found.problem}; `newsletter deliveries trust` goes on with this one")
     for issue in found.issues:
         _tell(console, issue, zone)
+    _tell_letters(console, found.letters, zone)
     if found.draft:
         console.row("Draft", f"issue {found.draft}; `newsletter send {found.draft}` sends it")
     if not (found.issues or found.draft or found.problem):
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
             "problem": found.problem,
             "draft": found.draft,
             "issues": [_json(one) for one in found.issues],
+            "letters": asdict(found.letters),
             "schedule": [asdict(one) for one in schedule],
         }
     )
@@ -65,7 +67,18 @@ def _tell(console: Console, issue: IssueStatus, zone: ZoneInfo) -> None:
         console.row("Last error", f"{_at(issue.last_error_at, zone)}: {issue.last_error}")
     if issue.next_try:
         console.row("Next try", _at(issue.next_try, zone))
-    for way in issue.ways:
+    _tell_ways(console, issue.ways)
+
+
+def _tell_letters(console: Console, letters: LettersStatus, zone: ZoneInfo) -> None:
+    if letters.waiting or letters.failed:
+        again = f"; next try {_at(letters.next_try, zone)}" if letters.next_try else ""
+        console.row("Letters", f"{letters.waiting:,} waiting, {letters.failed:,} failed{again}")
+    _tell_ways(console, letters.ways)
+
+
+def _tell_ways(console: Console, ways: tuple[Way, ...]) -> None:
+    for way in ways:
         console.row("Stuck", f"{way.what}: {', '.join(f'`{command}`' for command in way.commands)}")
 
 

@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -71,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lift = action("lift", "take back a suppression that is yours to lift")
     lift.add_argument("kind", metavar="KIND", help="complaint, hard_bounce or owner")
     action("link", "print the link to a person's own preferences page, for a mail that you answer by hand")
+    letters = action("letters", "the letters that wait or failed, newest first, and why", address=False)
+    letters.add_argument("--limit", type=int, default=100, metavar="N", help="most letters to list (100)")
 
 
 def _consent_argument(parser: argparse.ArgumentParser) -> None:
@@ -314,7 +317,7 @@ def _refusal(outcome: Outcome, address: str, against: frozenset[Kind], config: C
         return Stop(
             Exit.GATE,
             f"{address} left this newsletter or was erased: only they can come back, by subscribing themselves "
-            f"at {config.web.base_url.rstrip('/')}/subscribe",
+            f"at {config.web.base_url}/subscribe",
         )
     stops = [str(kind) for kind in sorted(against) if kind in _BARRING]
     lifts = " and ".join(f"`newsletter subscribers lift {address} {kind}`" for kind in stops)
@@ -533,17 +536,37 @@ def _link(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> in
     with store.read() as session:
         person = _known(session, arguments.address)
     token = workshop.press(store).tokens.sign(Purpose.PREFERENCES, person.id)
-    link = f"{workshop.config.web.base_url.rstrip('/')}/p/{token}"
+    link = f"{workshop.config.web.base_url}/p/{token}"
     workshop.console.say(link)
     workshop.console.note("Whoever has this link can change what they get: send it to their own address alone.")
     workshop.console.finish({"address": person.address, "link": link})
     return Exit.DONE
 
 
+def _letters(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:
+    import subscribers
+
+    if arguments.limit < 1:
+        raise Stop(Exit.USAGE, "--limit is 1 or more")
+    console = workshop.console
+    with store.read() as session:
+        found = subscribers.unsettled_letters(session, arguments.limit)
+    for one in found:
+        why = f": {one.reason}" if one.reason else ""
+        again = f"; next try {one.try_at:%Y-%m-%d %H:%M} UTC" if one.try_at else ""
+        console.say(f"{one.posted_at:%Y-%m-%d %H:%M} UTC  {one.state:8}  {one.kind:8}  {one.address}{why}{again}")
+    if not found:
+        console.say("No letter waits, and none failed in the last week.")
+    if any(one.state == "failed" for one in found):
+        console.note("A failed letter keeps no text and is not sent again: whoever asked for it can ask again.")
+    console.finish({"letters": [asdict(one) for one in found]})
+    return Exit.DONE
+
+
 _BARRING = ["complaint", "hard_bounce", "owner"]
 """The suppressions that the owner can lift."""
 
-_READING = ("list", "show", "export", "link")
+_READING = ("list", "show", "export", "link", "letters")
 
 _ACTIONS = {
     "list": _list,
@@ -556,4 +579,5 @@ _ACTIONS = {
     "suppress": _suppress,
     "lift": _lift,
     "link": _link,
+    "letters": _letters,
 }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, func
+from sqlalchemy import case, delete, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col, select
 
@@ -25,10 +25,13 @@ from newsletter.store.tables import DeliveryRow, EventRow
 
 LONGEST_WHY = 300
 LONGEST_ID = 200
+KEPT = dt.timedelta(days=400)
+"""How long a report stays on record: a year's issues can be looked at, and no sender repeats one that long after."""
 RECENT, SOFT_BOUNCES = 5, 3
 """So many soft bounces among so many of a reader's newest deliveries count as a hard one."""
 
 _CHUNK = 500
+_DROPPED_AT_ONCE = 10_000
 _KEY = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})", re.ASCII)
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -110,7 +113,7 @@ def record(session: Session, events: Iterable[Event], now: dt.datetime) -> Recor
 
 
 def counts(session: Session) -> dict[str, int]:
-    """How many reports of each kind were kept, and how many of all name no delivery of ours (``unknown``)."""
+    """How many reports of each kind are kept, and how many of all name no delivery of ours (``unknown``)."""
     rows = session.exec(select(EventRow.kind, func.count()).group_by(EventRow.kind)).all()
     found = {kind.value: count for kind in Kind for name, count in rows if name == kind}
     unknown = select(func.count()).select_from(EventRow).where(col(EventRow.delivery_id).is_(None))
@@ -120,6 +123,19 @@ def counts(session: Session) -> dict[str, int]:
 def newest(session: Session, limit: int) -> Sequence[EventRow]:
     """The reports that came last, newest first."""
     return session.exec(select(EventRow).order_by(col(EventRow.id).desc()).limit(limit)).all()
+
+
+def tidy(session: Session, now: dt.datetime) -> int:
+    """Drop reports that were heard of 400 days ago and earlier, so many that a transaction stays short.
+
+    Returns how many; after 10,000 there may be more. What they did stays: states, suppressions. ``now`` is the
+    machine's time.
+    """
+    # They come in the order of their numbers: the oldest are found without reading the others.
+    oldest = select(EventRow.id, EventRow.heard_at).order_by(col(EventRow.id)).limit(_DROPPED_AT_ONCE).subquery()
+    old = select(oldest.c.id).where(oldest.c.heard_at <= now - KEPT)
+    dropped = session.execute(delete(EventRow).where(col(EventRow.id).in_(old)).returning(col(EventRow.id)))
+    return len(dropped.all())
 
 
 def _clean(event: Event, now: dt.datetime) -> Event:

@@ -44,7 +44,7 @@ def application(press: Press, more: Sequence[BaseRoute] = (), *, post: Callable[
     """
     pages = [*subscribers.pages.routes(desk(press, post)), *Archive(press).routes()]
     routes = [*more, *pages, *hooks.routes(press), *_health(press.store)]
-    prefix = urlsplit(press.config.web.base_url).path.rstrip("/")
+    prefix = urlsplit(press.config.web.base_url).path
     app = Starlette(routes=[Mount(prefix, routes=routes), *routes] if prefix else routes)
     # Its redirects repeat the Host that the visitor claims.
     app.router.redirect_slashes = False

@@ -33,7 +33,6 @@ FEED = 10
 """Issues in the feed, each with its whole text."""
 SITEMAP = 49_000
 """Issues in the sitemap, which may hold 50,000 addresses (sitemaps.org, protocol)."""
-LATELY = dt.timedelta(days=30)
 DESCRIPTION_LENGTH = 200
 QUERY_LENGTH = 200
 MOST_WORDS = 8
@@ -133,7 +132,7 @@ class Archive:
     def __init__(self, press: Press) -> None:
         self._press = press
         self._render = press.renderer.page
-        self._base = press.config.web.base_url.rstrip("/")
+        self._base = press.config.web.base_url
         self._root = urlsplit(self._base).path
         self._zone = ZoneInfo(press.config.newsletter.time_zone)
         self._topics = press.config.topic_values()
@@ -170,7 +169,7 @@ class Archive:
     def topics(self, request: Request) -> Response:
         """What readers can follow, and how much came out of each lately."""
         with self._press.store.read() as session:
-            counts = issues.topic_counts(session, self._press.clocks.now() - LATELY)
+            counts = issues.topic_counts(session, self._press.clocks.now())
         listed = [(topic, self._topic_link(topic).url, counts[topic.key]) for topic in self._topics]
         page = self._render("topics.html", topics=listed, canonical=f"{self._base}/topics")
         return answer(request, page, HTML)

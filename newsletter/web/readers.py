@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ipaddress
 from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
@@ -10,8 +9,6 @@ from zoneinfo import ZoneInfo
 from newsletter import deliveries, issues
 from newsletter.pipeline import Press
 from subscribers.pages import Desk, IssueView, MailView, PieceView, TopicView
-
-LATELY = dt.timedelta(days=30)
 
 
 def desk(press: Press, post: Callable[[], None]) -> Desk:
@@ -29,7 +26,7 @@ def desk(press: Press, post: Callable[[], None]) -> Desk:
         now=press.clocks.now,
         zone=ZoneInfo(press.config.newsletter.time_zone),
         frequencies=press.frequencies,
-        base_url=press.config.web.base_url.rstrip("/"),
+        base_url=press.config.web.base_url,
         post=post,
         proxies=tuple(map(ipaddress.ip_network, press.config.web.trusted_proxies)),
     )
@@ -44,7 +41,7 @@ class Shelf:
     def topics(self) -> Sequence[TopicView]:
         """The topics of the configuration, with how many pieces of each came out in the last 30 days."""
         with self._press.store.read() as session:
-            counts = issues.topic_counts(session, self._press.clocks.now() - LATELY)
+            counts = issues.topic_counts(session, self._press.clocks.now())
         topics = self._press.config.topic_values()
         return [TopicView(topic.key, topic.name, topic.description, counts[topic.key]) for topic in topics]
 
@@ -74,4 +71,4 @@ class Shelf:
 
     @property
     def _base(self) -> str:
-        return self._press.config.web.base_url.rstrip("/")
+        return self._press.config.web.base_url

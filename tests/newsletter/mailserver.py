@@ -51,8 +51,8 @@ class MailServer:
     recipient (`RCPT ada@example.com`); a list is used up one by one, then the usual answer follows.
 
     ``tls`` is used at once when ``implicit``, else offered as STARTTLS. ``login`` is (name, password); with it, nobody
-    else may send. ``delay`` are the seconds between taking a message and saying so. ``taken``, ``commands`` and
-    ``connections`` tell what came.
+    else may send. ``delay`` are the seconds between taking a message and saying so; ``port`` 0 is any free one.
+    ``taken``, ``commands`` and ``connections`` tell what came.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class MailServer:
         extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SMTPUTF8"),
         most_connections: int = 1000,
         delay: float = 0.0,
+        port: int = 0,
     ) -> None:
         self.answers = dict(answers or {})
         self._tls, self._implicit = tls, implicit
@@ -76,7 +77,7 @@ class MailServer:
         self.taken: list[Mail] = []
         self.commands: list[str] = []
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=50)
         self.port = int(self._listener.getsockname()[1])
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()

@@ -44,6 +44,11 @@ def test_the_database_has_a_name_of_its_own_in_the_environment(tmp_path: Path) -
     assert _load(tmp_path, "", NEWSLETTER_DATABASE_URL="sqlite:////tmp/x").database_url == "sqlite:////tmp/x"
 
 
+def test_the_address_of_the_pages_is_kept_without_a_slash_at_its_end(tmp_path: Path) -> None:
+    for given in ("https://example.com/news", "https://example.com/news/", "https://example.com/news//"):
+        assert _load(tmp_path, f'[web]\nbase_url = "{given}"\n').config.web.base_url == "https://example.com/news"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

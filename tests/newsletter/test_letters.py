@@ -6,6 +6,7 @@ import datetime as dt
 import email
 import email.policy
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,18 +19,22 @@ import pytest
 from sqlalchemy import text
 
 import subscribers
-from newsletter import letters
+from newsletter import events, letters
 from newsletter import store as stores
 from newsletter.config import Config
 from newsletter.deliveries import Clocks
+from newsletter.events import Event
 from newsletter.letters import Courier, send_due
 from newsletter.pipeline import Press
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater, Unreachable
 from newsletter.providers.files import Files
+from newsletter.providers.smtp import Server, Smtp
 from newsletter.rendering import RenderedLetter
+from newsletter.sending import Halt
 from newsletter.store import Store, open_store
 from newsletter.values import Message
 from subscribers import ClaimedLetter, Kind, Letter
+from tests.newsletter.mailserver import MailServer
 from tests.newsletter.makers import DAY
 from tests.newsletter.web.conftest import press_for
 
@@ -236,6 +241,29 @@ def test_after_a_refusal_of_us_the_next_look_is_minutes_away(press: Press) -> No
     assert send_due(press, Carrier()) == 0
 
 
+@pytest.fixture
+def distant() -> Smtp:
+    """A mail server that does not answer, on a port of its own where one may begin to."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+    return Smtp(Server("127.0.0.1", port, "none", timeout_seconds=5))
+
+
+def test_a_provider_that_cannot_be_reached_costs_no_letter_a_try_however_long(
+    press: Press, watch: Watch, distant: Smtp
+) -> None:
+    post(press.store, "ann", "bob")
+    for _ in range(20):
+        with pytest.raises(Unreachable):
+            send_due(press, distant)
+        assert counts(press.store) == {"planned": 2}
+        assert next_try(press.store) == watch.now + letters.UNREACHABLE_WAIT
+        watch.now += letters.UNREACHABLE_WAIT
+    with MailServer(port=distant.server.port) as server:
+        assert send_due(press, distant) == 2
+        assert server.recipients == ["ann@example.com", "bob@example.com"]
+
+
 def test_a_letter_that_cannot_be_made_fails_and_keeps_no_other_back(press: Press) -> None:
     post(press.store, "ann", kind="unheard-of")
     post(press.store, "bob", kind="welcome")
@@ -375,10 +403,16 @@ def test_at_its_end_a_courier_finishes_what_is_in_flight_and_leaves_the_rest(pre
     assert counts(press.store) == {"accepted": 2, "planned": 4}
 
 
-def test_a_provider_that_hangs_does_not_keep_the_server_from_stopping(
-    press: Press, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(letters, "FINISH_SECONDS", 0.05)
+def test_a_courier_that_shares_a_halt_begins_no_letter_once_it_is_asked(press: Press) -> None:
+    halt, carrier = Halt(), Carrier()
+    with ended_quickly(), Courier(press, carrier, Owner(), halt=halt) as courier:
+        halt.ask()
+        post(press.store, "ann")
+        courier.call()
+    assert (carrier.readers, counts(press.store)) == ([], {"planned": 1})
+
+
+def test_a_provider_that_hangs_does_not_keep_the_server_from_stopping(press: Press) -> None:
     goes_on = threading.Event()
 
     def hang(message: Message) -> Outcome:
@@ -386,7 +420,7 @@ def test_a_provider_that_hangs_does_not_keep_the_server_from_stopping(
         return Accepted(message.key)
 
     post(press.store, "ann")
-    with Courier(press, Carrier(hang), Owner()):
+    with Courier(press, Carrier(hang), Owner(), halt=Halt(0.05)):
         assert soon(lambda: counts(press.store) == {"handing": 1})
     (thread,) = couriers()
     assert thread.daemon
@@ -405,7 +439,28 @@ def test_that_letters_cannot_go_is_told_in_one_line_without_address_or_token(pre
         assert soon(lambda: bool(owner.lines))
     (line,) = owner.lines
     assert line.startswith("letters wait: the key is not accepted; set another x")
-    assert "\n" not in line and "\r" not in line and len(line) < 250
+    assert "\n" not in line and "\r" not in line and len(line) < 350
+
+
+def test_an_outage_is_told_once_and_the_next_one_too(
+    press: Press, watch: Watch, distant: Smtp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "LOOK_SECONDS", 0.02)
+    owner = Owner()
+
+    def outage(reader: str) -> None:
+        post(press.store, reader, now=watch.now)
+        for _ in range(5):
+            assert soon(lambda: (next_try(press.store) or DAY) > watch.now)
+            watch.now += letters.UNREACHABLE_WAIT
+
+    with Courier(press, distant, owner):
+        for number, reader in enumerate(("ann", "bob"), 1):
+            outage(reader)
+            with MailServer(port=distant.server.port):
+                watch.now += letters.UNREACHABLE_WAIT
+                assert soon(lambda number=number: counts(press.store) == {"accepted": number})  # type: ignore[misc]  # bound now
+    assert owner.lines == [f"letters wait: 127.0.0.1:{distant.server.port}: Connection refused"] * 2
 
 
 @contextmanager
@@ -456,6 +511,19 @@ def test_what_is_kept_too_long_goes_at_the_start_and_once_a_day_by_the_presss_cl
         watch.now += dt.timedelta(days=1)
         courier.call()
         assert soon(lambda: old() == 0)
+
+
+def test_reports_that_are_too_old_go_with_what_is_kept_too_long(press: Press, watch: Watch) -> None:
+    def kept() -> int:
+        with press.store.read() as session:
+            return sum(events.counts(session).values())
+
+    with press.store.write() as session:
+        events.record(session, [Event("9-9", events.Kind.DELIVERED, DAY, "", "ref")], DAY)
+    assert kept()
+    watch.now += events.KEPT
+    with ended_quickly(), Courier(press, Carrier(), Owner()):
+        assert soon(lambda: not kept())
 
 
 def test_a_bug_in_a_provider_silences_no_later_letter(press: Press) -> None:

@@ -56,7 +56,7 @@ from tests.newsletter import makers
 
 MASTHEAD = Masthead(
     name="AI Research Digest",
-    base_url="https://newsletter.example.com/",
+    base_url="https://newsletter.example.com",
     tagline="The few pieces worth your time.",
     postal_address="Example Newsletter\n1 Example Street",
     topic_names={"safety": "Safety", "evaluations": "Evaluations"},

@@ -291,6 +291,36 @@ def test_the_next_try_is_the_earliest_of_what_waits(session: Session) -> None:
     assert letters.next_try(session) == NOW + HOUR
 
 
+def test_a_letter_is_overdue_once_nobody_took_it_up_for_a_minute(session: Session) -> None:
+    post(session)
+    post(session, "bob@example.com", at=NOW + HOUR)
+
+    def overdue(at: dt.datetime, real: dt.datetime = NOW) -> int:
+        return letters.overdue(session, now=at, real_now=real)
+
+    assert (overdue(NOW + MINUTE - TICK), overdue(NOW + MINUTE), overdue(NOW + HOUR + MINUTE)) == (0, 1, 2)
+    claim(session, limit=1)
+    assert (overdue(NOW + MINUTE), overdue(NOW + HOUR + MINUTE, NOW + LEASE)) == (0, 0)
+    assert overdue(NOW + MINUTE, NOW + LEASE + TICK) == 1
+    assert overdue(NOW + HOUR + MINUTE, NOW + LEASE + TICK) == 2
+
+
+def test_what_waits_and_what_failed_is_listed_with_why_newest_first_and_nothing_that_arrived(session: Session) -> None:
+    for name in ("ann", "bob", "cleo"):
+        post(session, f"{name}@example.com")
+    first, second, _ = (one.id for one in claim(session))
+    letters.accepted(session, first)
+    letters.failed(session, second, "no such mailbox")
+    post(session, "dan@example.com", kind="lost", at=NOW + MINUTE)
+    found = letters.unsettled(session, 10)
+    assert [(one.address[0], one.kind, one.state, one.reason, one.posted_at, one.try_at) for one in found] == [
+        ("d", "lost", "planned", "", NOW + MINUTE, NOW + MINUTE),
+        ("c", "confirm", "handing", "", NOW, None),
+        ("b", "confirm", "failed", "no such mailbox", NOW, None),
+    ]
+    assert letters.unsettled(session, 1) == found[:1]
+
+
 def test_claiming_finds_its_letters_by_index_and_reads_no_table_through(engine: Engine) -> None:
     with Session(engine) as session:
         post(session)

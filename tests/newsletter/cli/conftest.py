@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import newsletter
 from newsletter.cli import main
 from tests.newsletter.fake_claude import KEY, MODEL, FakeClaude
 from tests.newsletter.feeds import Publisher, publisher
@@ -46,6 +51,22 @@ class Owner:
         out, err = self.capsys.readouterr()
         return Run(code, out, err)
 
+    @contextmanager
+    def started(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that stays, as a process of its own; killed at the end when it is still there."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "newsletter", *words, "--config", str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(newsletter.__file__).parents[1])},
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
     def configure(self, *paths: str, extra: str = "") -> None:
         """Write a configuration whose sources are these paths of the publisher."""
         sources = "".join(f'[[sources]]\nname = "Source {p}"\nurl = "{self.site.base}{p}"\n' for p in paths)
@@ -66,6 +87,17 @@ class Owner:
     def database(self) -> Path:
         """The owner's database."""
         return self.folder / "data" / "newsletter.sqlite3"
+
+
+def told(process: subprocess.Popen[str]) -> Any:
+    """What a started command says first, as --json prints it."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line == "}\n":
+            break
+    return json.loads(said)
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-import newsletter
-from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.cli.conftest import Owner, told
 from tests.newsletter.fake_claude import FakeClaude, Handler, good_data, message, send
 from tests.newsletter.makers import DAY
 
@@ -26,27 +23,10 @@ NOW = ("--now", DAY.isoformat())
 
 
 @contextmanager
-def _looking(owner: Owner, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def _looking(owner: Owner) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a preview in a process of its own, and the process."""
-    command = [sys.executable, "-m", "newsletter", "preview", "--json", *words, *NOW, "--config", str(owner.folder)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(newsletter.__file__).parents[1])},
-    )
-    try:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if line == "}\n":
-                break
-        yield json.loads(said)["preview"], process
-    finally:
-        process.kill()
-        process.communicate()
+    with owner.started("preview", "--json", *NOW) as process:
+        yield told(process)["preview"], process
 
 
 def _add(owner: Owner, address: str, *words: str) -> None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
+import datetime as dt
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from email import message_from_bytes, policy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import subscribers
+from newsletter import issues
+from newsletter.cli import parser
+from newsletter.cli._workshop import Workshop
+from newsletter.cli.run import hands_of
+from newsletter.deliveries import Clocks
+from newsletter.scheduler import Bell, Keeper
+from newsletter.sending import Halt
 from newsletter.store import open_store
-from subscribers import Frequency
+from newsletter.values import SummaryKind
+from subscribers import Frequency, Letter
 from tests.newsletter.cli.conftest import Owner
-from tests.newsletter.fake_claude import FakeClaude, refusal
+from tests.newsletter.fake_claude import FakeClaude, hangs, lavish, refusal
 from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid
 from tests.newsletter.feeds import Answer
 from tests.newsletter.mailserver import MailServer
@@ -143,6 +149,40 @@ def test_an_issue_of_mostly_excerpts_waits_for_the_owner_when_a_model_is_configu
     assert len(mails(reader)) == 1
 
 
+def test_a_writer_that_cannot_be_had_is_said_at_the_start_and_not_when_an_issue_is_due(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.setenv("NEWSLETTER_WRITING__WRITER", "claude")
+    owner.configure("/one.xml", extra='[schedule]\ncron = ""')
+    run = owner("run", "--once", *AT)
+    assert run.code == 3 and "ANTHROPIC_API_KEY is not set" in run.err
+
+
+@pytest.mark.slow
+def test_each_issue_of_a_run_that_stays_has_a_ceiling_of_its_own(
+    reader: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.configure("/one.xml", extra=SCHEDULE)
+    now = DAY
+    with FakeClaude(otherwise=lavish) as claude:
+        # Enough for the pieces of one issue, and not for those of two.
+        reader.use_claude(claude, monkeypatch, "max_usd_per_issue = 1.0", "concurrency = 1")
+        workshop = Workshop(parser(["run"]).parse_args(["run", "--config", str(reader.folder)]))
+        with workshop.store() as store, closing(Bell()) as bell:
+            press = replace(workshop.press(store), clocks=Clocks(now=lambda: now, real=lambda: now))
+            keeper = Keeper(press, hands_of(workshop, store, press, workshop.provider(), bell, Halt()))
+            for day in range(2):
+                now = DAY + dt.timedelta(days=day)
+                reader.site.feed("/one.xml", [reader.site.item(10 * day + n, now=now) for n in range(1, 9)])
+                keeper.tick()
+            with store.read() as session:
+                kinds = [[entry.summary.kind for entry in issues.load(session, n).pieces] for n in (1, 2)]
+    assert kinds == [[SummaryKind.DIGEST] * 5] * 2
+    costs = reader("costs", "--json").json
+    assert all(0.5 < issue["usd"] <= 1 for issue in costs["issues"]), costs
+
+
 def change(owner: Owner, address: str, **preferences: Any) -> None:
     """What a reader's own page does."""
     store = open_store(f"sqlite:///{owner.database}")
@@ -259,31 +299,11 @@ def test_a_paused_issue_waits_for_the_owner_and_what_is_too_late_does_too(reader
     assert reader("send", "1", "--yes", "--late", "--now", late).code == 0 and len(mails(reader)) == 1
 
 
-@contextmanager
-def running(owner: Owner, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """`newsletter run` as a process of its own, once it has said what it waits for."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "newsletter", "run", *words, "--config", str(owner.folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-        assert started.stdout is not None
-        started.stdout.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_while_it_waits_ends_it_with_0(reader: Owner, number: signal.Signals) -> None:
     reader.configure("/one.xml", extra='[schedule]\ncron = "0 0 1 1 *"')
-    with running(reader) as process:
+    with reader.started("run") as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("next issue: ")
         process.send_signal(number)
@@ -297,7 +317,7 @@ def test_a_stop_while_a_source_keeps_it_waiting_ends_it_with_0_within_10_seconds
     reader.configure("/slow.xml", extra='[schedule]\ncron = "* * * * *"')
     file = reader.folder / "newsletter.toml"
     file.write_text(file.read_text().replace("timeout_seconds = 2", "timeout_seconds = 60"))
-    with running(reader) as process:
+    with reader.started("run") as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("next issue: ")
         time.sleep(1)
@@ -305,3 +325,58 @@ def test_a_stop_while_a_source_keeps_it_waiting_ends_it_with_0_within_10_seconds
         process.send_signal(signal.SIGTERM)
         assert process.wait(12) == 0
         assert time.monotonic() - began < 10
+
+
+def stopped(process: subprocess.Popen[str]) -> float:
+    """Tell a process to stop and wait for its good end. Returns how many seconds that took."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    return time.monotonic() - began
+
+
+def soon(is_so: Callable[[], bool]) -> bool:
+    """Whether something comes true within half a minute."""
+    ends = time.monotonic() + 30
+    while not is_so() and time.monotonic() < ends:
+        time.sleep(0.05)
+    return is_so()
+
+
+def publish_today(owner: Owner) -> None:
+    """Have the source say something new by the machine's clock."""
+    now = dt.datetime.now(dt.UTC)
+    owner.site.feed("/one.xml", [owner.site.item(number, now=now) for number in range(1, 9)])
+
+
+@pytest.mark.slow
+def test_a_stop_while_claude_writes_does_not_wait_for_claude(reader: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_today(reader)
+    reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *"))
+    with FakeClaude(otherwise=hangs) as claude:
+        reader.use_claude(claude, monkeypatch)
+        with reader.started("run") as process:
+            assert soon(lambda: bool(claude.requests))
+            # Nine, and what a busy machine adds; Claude would take a minute and more.
+            assert stopped(process) < 20
+    assert reader("issues", "list", "--json").json["issues"] == []
+
+
+@pytest.mark.slow
+def test_a_stop_ends_the_sending_of_an_issue_and_of_letters_together(reader: Owner) -> None:
+    publish_today(reader)
+    store = open_store(f"sqlite:///{reader.database}")
+    with store.write() as session:
+        details = {"url": "https://newsletter.example.com/c/token"}
+        subscribers.post_letter(session, Letter("confirm", "bob@example.com", details), now=DAY)
+    with MailServer({"END": "take and wait"}) as server:
+        reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *") + SMTP.format(port=server.port))
+        with reader.started("run") as process:
+            assert soon(lambda: server.recipients == ["ann@example.com", "bob@example.com"])
+            stopped(process)
+            # It came to its own end, before the nine seconds after which it is cut off.
+            assert process.stdout is not None and process.stdout.read().endswith("Stopped.\n")
+    with store.read() as session:
+        assert subscribers.letter_counts(session) == {"handing": 1}
+    store.close()
+    assert reader("status", "--json").json["issues"][0]["counts"] == {"in_doubt": 1}

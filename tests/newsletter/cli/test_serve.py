@@ -5,25 +5,21 @@ from __future__ import annotations
 import email
 import email.policy
 import json
-import os
 import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from email.message import EmailMessage
-from pathlib import Path
 
 import httpx
 import pytest
 
-import newsletter
 from newsletter.config import Config
 from newsletter.pipeline import sender
-from tests.newsletter.cli.conftest import Owner
+from tests.newsletter.cli.conftest import Owner, told
 from tests.newsletter.makers import DAY
 from tests.newsletter.web.test_hooks import PUBLIC, signature
 
@@ -31,27 +27,10 @@ NOW = ("--now", DAY.isoformat())
 
 
 @contextmanager
-def _serving(owner: Owner, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def _serving(owner: Owner) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address of a server in a process of its own, and the process."""
-    command = [sys.executable, "-m", "newsletter", "serve", "--port", "0", "--json", *words]
-    process = subprocess.Popen(
-        [*command, "--config", str(owner.folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(newsletter.__file__).parents[1])},
-    )
-    try:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if line == "}\n":
-                break
-        yield json.loads(said)["url"], process
-    finally:
-        process.kill()
-        process.communicate()
+    with owner.started("serve", "--port", "0", "--json") as process:
+        yield told(process)["url"], process
 
 
 def test_pages_are_served_until_the_server_is_told_to_stop(owner: Owner) -> None:

@@ -7,9 +7,13 @@ import shutil
 
 import pytest
 
+import subscribers
 from newsletter.cli import main
+from newsletter.store import open_store
+from subscribers import Letter
 from tests.newsletter.cli.conftest import Owner
 from tests.newsletter.cli.test_deliveries import NOW, Moody, moody, subscribe
+from tests.newsletter.makers import DAY
 
 __all__ = ["moody"]
 LATE = ("--now", "2026-05-29T20:00:00+00:00")
@@ -47,6 +51,45 @@ def test_progress_doubts_the_last_error_and_the_next_try_are_told(owner: Owner, 
         "newsletter deliveries list 1 --state in_doubt",
         "newsletter deliveries list 1 --state failed",
     ]
+
+
+def _letter(owner: Owner, *, failed: bool) -> None:
+    """Post a letter, and have what is due fail."""
+    store = open_store(f"sqlite:///{owner.database}")
+    with store.write() as session:
+        subscribers.post_letter(
+            session, Letter("confirm", "ada@example.com", {"url": "https://example.com/c"}), now=DAY
+        )
+        if failed:
+            for letter in subscribers.claim_letters(session, "x", 9, now=DAY, real_now=DAY):
+                subscribers.letter_failed(session, letter.id, "no such mailbox")
+    store.close()
+
+
+def test_letters_that_wait_or_failed_are_told_each_with_the_way_out(owner: Owner) -> None:
+    owner("fetch", *NOW)
+    assert "Letters" not in owner("status", *NOW).out
+    _letter(owner, failed=True)
+    _letter(owner, failed=False)
+    run = owner("status", *NOW)
+    assert re.search(r"^Letters +1 waiting, 1 failed; next try 2026-05-29 07:00:00 UTC$", run.out, re.MULTILINE)
+    assert re.search(r"^Stuck +letters: 1 failed: `newsletter subscribers letters`$", run.out, re.MULTILINE)
+    assert owner("status", "--json", *LATE).json["letters"] == {
+        "waiting": 1,
+        "failed": 1,
+        "next_try": "2026-05-29 07:00:00+00:00",
+        "ways": [
+            {"what": "letters: 1 due, and nothing hands them over", "commands": ["newsletter run --once"]},
+            {"what": "letters: 1 failed", "commands": ["newsletter subscribers letters"]},
+        ],
+    }
+
+
+def test_run_once_hands_over_the_letters_that_are_due(owner: Owner) -> None:
+    owner("fetch", *NOW)
+    _letter(owner, failed=False)
+    assert owner("run", "--once", *LATE).code == 0
+    assert owner("status", "--json", *LATE).json["letters"] == {"waiting": 0, "failed": 0, "next_try": None, "ways": []}
 
 
 def _commands(owner: Owner, *now: str) -> list[str]:

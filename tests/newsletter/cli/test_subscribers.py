@@ -15,6 +15,7 @@ import pytest
 import subscribers
 from newsletter.cli import subscribers as command
 from newsletter.store import open_store
+from subscribers import Letter
 from tests.newsletter.cli.conftest import Owner, Run
 from tests.newsletter.makers import DAY
 
@@ -397,3 +398,26 @@ def test_no_address_and_no_token_goes_into_a_log(owner: Owner, caplog: pytest.Lo
         owner("subscribers", "import", _file(owner, LIST), *CONSENT)
     assert "@example.com" not in caplog.text
     assert "p.1." not in caplog.text
+
+
+def test_letters_that_wait_or_failed_are_listed_with_why(owner: Owner) -> None:
+    assert owner("subscribers", "letters").out == "No letter waits, and none failed in the last week.\n"
+    owner("fetch", *NOW)
+    store = open_store(f"sqlite:///{owner.database}")
+    with store.write() as session:
+        for name in ("ann", "bob"):
+            letter = Letter("confirm", f"{name}@example.com", {"url": "https://example.com/c/secret"})
+            subscribers.post_letter(session, letter, now=DAY)
+        (claimed,) = subscribers.claim_letters(session, "x", 1, now=DAY, real_now=DAY)
+        subscribers.letter_failed(session, claimed.id, "no such mailbox")
+    store.close()
+    run = owner("subscribers", "letters")
+    assert run.out.splitlines() == [
+        "2026-05-29 07:00 UTC  planned   confirm   bob@example.com; next try 2026-05-29 07:00 UTC",
+        "2026-05-29 07:00 UTC  failed    confirm   ann@example.com: no such mailbox",
+    ]
+    assert "whoever asked for it can ask again" in run.err
+    found = owner("subscribers", "letters", "--limit", "1", "--json")
+    assert [(one["address"], one["state"]) for one in found.json["letters"]] == [("bob@example.com", "planned")]
+    assert "secret" not in run.out + found.out
+    assert owner("subscribers", "letters", "--limit", "0").code == 2

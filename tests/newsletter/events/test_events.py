@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import random
 import shutil
@@ -219,3 +220,24 @@ def test_what_is_reported_of_a_letter_stands_against_the_address_it_went_to(
         event("letter-7", kind, address="reader2@example.com"), event("8-8", kind, address="reader1@example.com")
     )
     assert (ledger.barred(1), ledger.barred(2)) == (set(), {bars} - {""})
+
+
+def test_reports_are_dropped_400_days_after_they_came_and_what_they_did_stays(ledger: Ledger) -> None:
+    ledger.hear(event("1-1", HARD), event("1-2", Kind.DELIVERED))
+
+    def tidied(after: dt.timedelta) -> int:
+        with ledger.store.write() as session:
+            return events.tidy(session, LATER + after)
+
+    assert tidied(events.KEPT - dt.timedelta(seconds=1)) == 0
+    assert len(ledger.kept()) == 2
+    assert tidied(events.KEPT) == 2
+    assert (ledger.kept(), tidied(events.KEPT)) == ([], 0)
+    assert (ledger.state("1-1"), ledger.state("1-2"), ledger.barred(1)) == ("bounced", "delivered", {"hard_bounce"})
+
+
+def test_one_sweep_drops_no_more_than_a_short_transaction_can(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_DROPPED_AT_ONCE", 2)
+    ledger.hear(*(event(f"1-{reader}", Kind.DELIVERED) for reader in (1, 2, 3)))
+    with ledger.store.write() as session:
+        assert [events.tidy(session, LATER + events.KEPT) for _ in range(3)] == [2, 1, 0]
