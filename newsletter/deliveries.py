@@ -758,6 +758,17 @@ def give_back(session: Session, owner: str, real_now: dt.datetime) -> None:
     session.execute(update(_DELIVERY).where(mine).values(state=PLANNED, claimed_by="", changed_at=real_now))
 
 
+def skip_editions(session: Session, issue: int, editions: Sequence[int], reason: str, real_now: dt.datetime) -> int:
+    """Skip the readers of these editions who still wait for them. Returns how many there were."""
+    theirs = and_(
+        col(DeliveryRow.issue_id) == issue,
+        col(DeliveryRow.state) == PLANNED,
+        col(DeliveryRow.edition_id).in_(editions),
+    )
+    values = {"state": SKIPPED, "reason": reason, "changed_at": real_now}
+    return _rowcount(session.execute(update(_DELIVERY).where(theirs).values(values)))
+
+
 def send_doubts_again(session: Session, issue: int, until: dt.datetime, clocks: Clocks) -> int:
     """Plan again what is in doubt since before ``until`` by the real clock: the policy of who would rather mail twice.
 

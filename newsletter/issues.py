@@ -491,6 +491,11 @@ def correct(session: Session, number: int, piece_id: int, note: str, withdrawn: 
     return Correction(piece_id, now, kind, text)
 
 
+def withdrawn(session: Session) -> set[int]:
+    """Numbers of all pieces that are withdrawn, whatever their issue."""
+    return set(session.exec(select(CorrectionRow.piece_id).where(CorrectionRow.kind == WITHDRAWN)))
+
+
 def _is_withdrawn(session: Session, number: int, piece_id: int) -> bool:
     return any(said.is_withdrawal and said.piece_id == piece_id for said in _said(session, number))
 

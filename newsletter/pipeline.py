@@ -507,15 +507,23 @@ def send(
 ) -> dict[str, int]:
     """Hand over what is due of a frozen issue. Returns how many deliveries are in each state.
 
-    ``late`` takes what is older than the window too. Raises NotAllowed when the provider does not accept us, and
+    ``late`` takes what is older than the window too. Pieces that were withdrawn since the freeze are in no mail that
+    leaves from now on. Raises NotAllowed when the provider does not accept us, and
     NotTrusted when the database is not the newest of its copies.
     """
     with press.store.read() as session:
         issue = issues.load(session, number)
-        edition_pieces = deliveries.editions_of(session, number)
+        withdrawn = issues.withdrawn(session)
+        edition_pieces = {
+            key: tuple(piece for piece in pieces if piece not in withdrawn)
+            for key, pieces in deliveries.editions_of(session, number).items()
+        }
         entries = entries_of(session, issue, edition_pieces.values())
     if issue.state != issues.FROZEN:
         raise IssueError(f"issue {number} is {issue.state}, and only a frozen issue is handed over")
+    if empty := [key for key, pieces in edition_pieces.items() if not pieces]:
+        with press.store.write() as session:
+            deliveries.skip_editions(session, number, empty, "its pieces were withdrawn", press.clocks.real())
 
     @functools.lru_cache(EDITIONS_AT_ONCE)
     def moulded(key: int) -> Mould:

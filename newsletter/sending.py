@@ -20,7 +20,7 @@ from sqlmodel import Session
 
 from newsletter import deliveries, providers
 from newsletter.deliveries import GOING, Claimed, Clocks, Handed, Lock
-from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, TryLater, Unreachable
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Provider, Refused, TryLater, Unreachable
 from newsletter.store import Store
 from newsletter.values import Message
 from newsletter.witness import Witness
@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 8.0
 """How long a stop waits for the provider's answers."""
 MOST_BUSY_CALLS = 3
 """A provider that says "not now" to as many messages in a row as so many calls take is left alone for a while."""
+MOST_REFUSED = 100
+"""A provider that refuses so many readers for good and takes nobody refuses us, whatever it says."""
 WITNESS_FILE = "newsletter.witness"
 
 
@@ -116,8 +118,9 @@ def send(
     """Hand over every due delivery of a frozen issue; return when none is due, or the sending was told to stop.
 
     ``compose`` addresses a message; ``progress`` hears of how many more it is known what became of them. Both are
-    called in another thread. Raises NotAllowed when the provider does not accept us, Unreachable when it cannot be
-    reached, and NotTrusted when the database is not the newest of its copies: what was not taken is planned again.
+    called in another thread. Raises NotAllowed when the provider does not accept us, or refuses everybody; Unreachable
+    when it cannot be reached; and NotTrusted when the database is not the newest of its copies. What was not taken is
+    planned again.
     """
     halt = halt or Halt()
     clerk = _Clerk(store, issue, provider, compose, clocks, rules or Rules(), halt, progress)
@@ -159,6 +162,7 @@ class _Clerk:
         self._learned: list[Handed] = []
         self._busy = _Busy(provider.batch)
         self._is_closed = self._has_accepted = False
+        self._refused, self._why = 0, ""
         self.error: BaseException | None = None
 
     def begin(self) -> None:
@@ -176,6 +180,12 @@ class _Clerk:
         try:
             for outcome in providers.stream(self._provider, self._more):
                 self._learn(outcome)
+            if self._refuses_all:
+                raise NotAllowed(
+                    f"the provider refused {self._refused} readers and took nobody: {self._why}; issue {self._issue} "
+                    f"is paused. Mend that; `newsletter deliveries resolve {self._issue} --state failed --as again` "
+                    f"and `newsletter issues resume {self._issue}`"
+                )
         except BaseException as error:  # not ours to judge: `send` raises it
             self.error = error
 
@@ -190,6 +200,9 @@ class _Clerk:
             self._with_provider = {}
             deliveries.mark(session, sending.state, self._learned, self._owner, self._clocks)
             deliveries.give_back(session, self._owner, self._clocks.real())
+            if self._refuses_all and sending.state == GOING:
+                # Else the next sending would use up as many readers again.
+                deliveries.pause(session, self._issue)
             if self._busy:
                 deliveries.hold(session, sending, self._busy.why, self._busy.wish, self._clocks)
             elif isinstance(self.error, NotAllowed | Unreachable):
@@ -208,7 +221,7 @@ class _Clerk:
     def _more(self, limit: int) -> list[Message]:
         """Up to ``limit`` messages whose hand-over is on record; none when none is due, or it must stop."""
         with self._lock:
-            while not (self._is_closed or self._halt.is_asked or self._busy):
+            while not (self._is_closed or self._halt.is_asked or self._busy or self._refuses_all):
                 if not self._claimed:
                     self._claim()
                 batch = [self._claimed.popleft() for _ in range(min(limit, len(self._claimed)))]
@@ -270,6 +283,12 @@ class _Clerk:
                 self._learned.append(Handed(*found, outcome))
                 self._busy.note(outcome)
                 self._has_accepted |= isinstance(outcome, Accepted)
+                if isinstance(outcome, Refused):
+                    self._refused, self._why = self._refused + 1, outcome.why
+
+    @property
+    def _refuses_all(self) -> bool:
+        return self._refused >= MOST_REFUSED and not self._has_accepted
 
 
 @dataclass(slots=True)

@@ -250,9 +250,24 @@ def _correct(arguments: argparse.Namespace, workshop: Workshop, store: Store) ->
     page = f"{workshop.config.web.base_url}/issues/{number}"
     done = "is withdrawn from" if said.is_withdrawal else "is corrected on"
     workshop.console.say(f"Piece {piece} {done} {page} and in the feed. Mails that are out stay as they are.")
+    if said.is_withdrawal:
+        _tell_who_waits(workshop, store, number)
     result = {"issue": number, "piece": piece, "kind": said.kind, "note": said.note, "page": page}
     workshop.console.finish(result)
     return Exit.DONE
+
+
+def _tell_who_waits(workshop: Workshop, store: Store, number: int) -> None:
+    """Say what becomes of mails of an issue that are not out yet when a piece of it is withdrawn."""
+    from newsletter import deliveries
+
+    with store.read() as session:
+        counts = deliveries.counts(session, number)
+    if waiting := sum(counts.get(state, 0) for state in (deliveries.PLANNED, deliveries.CLAIMED)):
+        workshop.console.say(
+            f"{waiting} readers still wait for issue {number}, and get it without that piece. If it is being sent at "
+            f"this moment: `newsletter issues pause {number}`, then `newsletter issues resume {number}`."
+        )
 
 
 _ACTIONS = {

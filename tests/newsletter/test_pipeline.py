@@ -17,19 +17,21 @@ import pytest
 from sqlmodel import select
 
 import subscribers
-from newsletter import grounding, issues, pieces, pipeline, sections
+from newsletter import deliveries, grounding, issues, pieces, pipeline, sections
 from newsletter.claude import Budget, Claude, Price
 from newsletter.config import Config
 from newsletter.costs import StoredMeter, add_up
 from newsletter.pieces import identified
 from newsletter.pipeline import Built
+from newsletter.providers import Accepted
 from newsletter.rendering import LONGEST_READER
+from newsletter.slots import Slot
 from newsletter.store import Store
 from newsletter.store.answers import StoredAnswers
 from newsletter.store.tables import CallRow
 from newsletter.summaries import Desk
 from newsletter.triage.claude import ClaudeTriage
-from newsletter.values import Edition, Issue, Piece, SummaryKind
+from newsletter.values import Edition, Issue, Message, Piece, SummaryKind
 from newsletter.writers import WriterUnavailable
 from newsletter.writers.claude import ClaudeWriter
 from newsletter.writers.excerpts import Excerpts
@@ -37,7 +39,9 @@ from subscribers.feedback import give
 from tests.newsletter import fake_claude as fake
 from tests.newsletter.fake_claude import KEY, MODEL, Behaviour, FakeClaude
 from tests.newsletter.feeds import article
+from tests.newsletter.life import Life
 from tests.newsletter.makers import DAY, piece
+from tests.newsletter.test_deliveries import Post
 from tests.newsletter.web.conftest import press_for
 
 SPECS = sections.load(("summary", "why_it_matters", "build", "takeaways"))
@@ -471,3 +475,28 @@ def test_votes_on_what_came_out_count_for_its_source_and_its_topics(shop: Callab
     assert [part.why for part in appraised.parts if part.name == "readers"] == [
         "6 votes for its source and topics, 3 against"
     ]
+
+
+def test_a_withdrawn_piece_is_in_no_mail_that_leaves_from_then_on(store: Store) -> None:
+    config = Config.model_validate({"topics": [{"key": key, "name": key} for key in ("safety", "theory")]})
+    life = Life(store, config, DAY, coming=[(("safety",), 9.0), (("theory",), 1.0)])
+    life.join("all")
+    life.join("safe", topics=frozenset({"safety"}))
+    number = life.draft(Slot("every", "2026-05-29", DAY, DAY)).number
+    assert number is not None
+    pipeline.freeze(life.press, number)
+    with store.write() as session:
+        bad, good = issues.load(session, number).pieces
+        issues.correct(session, number, bad.piece.id, "It does not hold.", True, DAY)
+    sent = list[Message]()
+
+    def keep(message: Message) -> Accepted:
+        sent.append(message)
+        return Accepted(message.key)
+
+    assert pipeline.send(life.press, number, Post(keep)) == {"accepted": 1, "skipped": 1}
+    with store.read() as session:
+        assert deliveries.skips(session, number) == {"its pieces were withdrawn": 1}
+    (mail,) = sent
+    assert good.piece.title in mail.text and good.piece.title in mail.html
+    assert bad.piece.title not in mail.text + mail.html

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from newsletter import deliveries, sending
-from newsletter.deliveries import Clocks
-from newsletter.providers import Accepted, InDoubt, Outcome, TryLater
+from newsletter.deliveries import Clocks, Verdict
+from newsletter.providers import Accepted, InDoubt, NotAllowed, Outcome, Refused, TryLater
 from newsletter.sending import Halt, Rules
 from newsletter.store import Store
 from newsletter.store.tables import SendingRow
@@ -404,3 +404,26 @@ def _wait_for(condition: object) -> None:
     while not condition():
         assert time.monotonic() < ends, "it took too long"
         time.sleep(0.02)
+
+
+def test_a_provider_that_refuses_everybody_stops_the_issue_before_all_are_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "MOST_REFUSED", 3)
+    number = frozen(store)
+    post = Post(lambda message: Refused(message.key, "554 account suspended"))
+    with pytest.raises(NotAllowed, match=r"refused 3 readers and took nobody: 554 .* is paused.* --state failed --as"):
+        send(store, number, post)
+    assert counts(store, number) == {"planned": 2, "failed": 3, "skipped": 2}
+    assert _standing(store, number).state == "paused"
+    with store.write() as session:
+        deliveries.resolve(session, number, Verdict.AGAIN, CLOCKS, state="failed")
+        deliveries.resume(session, number)
+    assert send(store, number, Post()) == {"accepted": 5, "skipped": 2}
+
+
+def test_refusals_after_somebody_was_taken_are_those_readers_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "MOST_REFUSED", 2)
+    taken = iter([True, False, False, False, False])
+    post = Post(lambda message: Accepted(message.key) if next(taken) else Refused(message.key, "no such mailbox"))
+    assert send(store, frozen(store), post) == {"accepted": 1, "failed": 4, "skipped": 2}
