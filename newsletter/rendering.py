@@ -515,19 +515,26 @@ class Renderer:
         ``url``, where the button leads, and what its table names beside them; more do no harm. Raises
         RenderingError when there is no such kind, a value is missing, or a URL is none.
         """
+        shown = self._shown_of_letter(kind, values)
+        return RenderedLetter(
+            subject=shown["subject"],
+            preheader=shown["preheader"],
+            html=self._html("email/letter.mjml", **shown),
+            text=_tidy(self._render("email/letter.txt", **shown)),
+        )
+
+    def letter_markup(self, kind: str, values: Mapping[str, str]) -> str:
+        """The MJML of a letter: for whoever judges our templates. Arguments as of `letter`."""
+        return self._render("email/letter.mjml", **self._shown_of_letter(kind, values))
+
+    def _shown_of_letter(self, kind: str, values: Mapping[str, str]) -> dict[str, Any]:
         words = self._say.letter(kind)
         try:
             subject, view = _letter(words, one_line(self._masthead.name), values, self._say)
         except ValueError as error:
             raise RenderingError(f"the letter `{kind}`: {error}") from error
         preheader = shortened(" ".join(view.paragraphs), PREHEADER_LENGTH)
-        shown = {"subject": subject, "preheader": preheader, "letter": view}
-        return RenderedLetter(
-            subject=subject,
-            preheader=preheader,
-            html=self._html("email/letter.mjml", **shown),
-            text=_tidy(self._render("email/letter.txt", **shown)),
-        )
+        return {"subject": subject, "preheader": preheader, "letter": view}
 
     def layout(self, edition: Edition) -> Layout:
         """What the mail says of an edition, for a page that says the same."""

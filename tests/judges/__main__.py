@@ -22,12 +22,11 @@ def main() -> int:
         prog="scripts/judge-mail", description="Judge the mails of the demo and a hard one."
     )
     parser.add_argument("--tools", type=Path, default=Path("nowhere"), help="folder of what npm and pip brought")
-    parser.add_argument("--signed", type=Path, nargs="*", default=(), metavar="FILE", help="signed mails, for dkimpy")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the verdicts as JSON too")
     arguments = parser.parse_args()
     verdicts = []
     with tempfile.TemporaryDirectory() as folder:
-        for verdict in judged(Path(folder), arguments.tools.absolute(), arguments.signed):
+        for verdict in judged(Path(folder), arguments.tools.absolute()):
             verdicts.append(verdict)
             print(f"{verdict.state:8} {verdict.judge}: {verdict.skipped or verdict.figures}", flush=True)
             for fault in verdict.faults[:MOST_SHOWN]:
@@ -38,19 +37,20 @@ def main() -> int:
     return int(any(verdict.state == "failed" for verdict in verdicts))
 
 
-def judged(folder: Path, tools: Path, signed: list[Path]) -> Iterator[Verdict]:
+def judged(folder: Path, tools: Path) -> Iterator[Verdict]:
     """Every verdict, the quick judges first."""
     strained = list(mails.stress(folder))
     every = [*mails.demo(folder), *(mail for mail, _ in strained)]
     for rule in (ours.sizes, ours.headers, ours.links, ours.texts, ours.structure):
         yield rule(every)
     yield ours.colours(Theme())
-    yield programs.strict_mjml({mail.name: markup for mail, markup in strained}, tools, folder)
+    markup = {mail.name: markup for mail, markup in strained} | dict(mails.letters())
+    yield programs.strict_mjml(markup, tools, folder)
     yield programs.caniemail(every, tools, folder)
     yield programs.nu(every, tools, folder)
     yield programs.lynx(every, folder)
     yield programs.spamassassin(every, folder)
-    yield programs.dkim(signed, tools)
+    yield programs.dkim(every, tools)
     yield from chromium.judge(every)
 
 

@@ -17,6 +17,7 @@ from newsletter.rendering import LONGEST_READER, Masthead, Renderer, templates_f
 from newsletter.values import Claim, Edition, Issue, IssuePiece, Section, SectionShape, Summary, SummaryKind, TextOrigin
 from tests.judges import Mail
 from tests.newsletter import makers
+from tests.newsletter.test_rendering import LETTERS, values_for
 
 NASTY = (
     "w" * 200,
@@ -80,6 +81,13 @@ def stress(folder: Path) -> Iterator[tuple[Mail, str]]:
         html, text = rendered.html(LONGEST_READER), rendered.text(LONGEST_READER)
         mail = Mail(f"stress {language}", html, text, messages.to_bytes(message), is_demo=False)
         yield mail, renderer.markup(edition)
+
+
+def letters() -> Iterator[tuple[str, str]]:
+    """The MJML of each kind of letter, by its name."""
+    renderer = Renderer(MASTHEAD)
+    for kind in LETTERS:
+        yield f"letter {kind}", renderer.letter_markup(kind, values_for(kind))
 
 
 def _strained(renderer: Renderer) -> Issue:

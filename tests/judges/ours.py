@@ -64,7 +64,7 @@ def headers(mails: Sequence[Mail]) -> Verdict:
             faults.append(f"{mail.name}: no one-click unsubscribing")
         if not re.fullmatch(r"<https://[^>]+>", "".join(str(parsed["List-Unsubscribe"]).split())):
             faults.append(f"{mail.name}: List-Unsubscribe is no https address")
-        if mail.is_demo and b"\nList-Unsubscribe: =?" in mail.message:
+        if b"\nList-Unsubscribe: =?" in mail.message:
             faults.append(f"{mail.name}: List-Unsubscribe is in encoded words, which no mail program takes for a link")
         if not mail.message.isascii():
             faults.append(f"{mail.name}: bytes that are not ASCII")

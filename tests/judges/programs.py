@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import mjml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from newsletter.providers.smtp import Signature
 from tests.judges import Mail, Verdict
 
 SECONDS = 180
@@ -129,20 +133,33 @@ def spamassassin(mails: Sequence[Mail], folder: Path) -> Verdict:
     return Verdict("SpamAssassin", f"at most {highest:.1f} of {MOST_SPAM}", faults)
 
 
-def dkim(signed: Sequence[Path], tools: Path) -> Verdict:
-    """dkimpy on signed mails; their keys are asked for in the DNS."""
-    if not signed:
-        return _absent("dkimpy", "a signed mail (--signed FILE)")
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import dkim; sys.exit(not dkim.verify(sys.stdin.buffer.read()))"
-    )
+def dkim(mails: Sequence[Mail], tools: Path) -> Verdict:
+    """Every mail signed by us: dkimpy finds that it holds, and that it does not once a way out was changed."""
+    if not (tools / "python" / "dkim").is_dir():
+        return _absent("dkimpy", "dkimpy (PyPI)")
+    key = rsa.generate_private_key(65537, 2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+    signature = Signature("judge", "example.com", private)
     faults = []
-    for file in signed:
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(tools / "python")], input=file.read_bytes(), timeout=SECONDS
-        )
-        faults += [f"{file.name}: the signature does not hold"] if done.returncode else []
-    return Verdict("dkimpy", f"{len(signed)} signed mails", faults)
+    for mail in mails:
+        signed = signature.sign(mail.message)
+        if not _holds(signed, public, tools):
+            faults.append(f"{mail.name}: the signature does not hold")
+        if _holds(re.sub(rb"(\nList-Unsubscribe:\s*<https://)", rb"\1x", signed), public, tools):
+            faults.append(f"{mail.name}: the signature holds though List-Unsubscribe was changed")
+    return Verdict("dkimpy", f"{len(mails)} signed mails, and each with a changed way out", faults)
+
+
+def _holds(message: bytes, public: str, tools: Path) -> bool:
+    """Whether dkimpy takes a signature, by a key that it finds in place of the DNS."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import dkim; "
+        "key = f'v=DKIM1; k=rsa; p={sys.argv[2]}'.encode(); "
+        "sys.exit(not dkim.verify(sys.stdin.buffer.read(), dnsfunc=lambda name, timeout=5: key))"
+    )
+    command = [sys.executable, "-c", program, str(tools / "python"), public]
+    return subprocess.run(command, input=message, capture_output=True, timeout=SECONDS).returncode == 0
 
 
 def _absent(judge: str, what: str) -> Verdict:
