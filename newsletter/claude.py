@@ -104,21 +104,34 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model costs, in USD per million tokens."""
+    """What one model costs, in USD per million tokens.
+
+    A question of more than ``long_from`` tokens costs ``long_times`` as much, and so does its answer; 0: none does.
+    """
 
     input: float
     output: float
     cache_write: float
     cache_read: float
+    long_from: int = 0
+    long_times: float = 1.0
 
     def cost(self, usage: Usage) -> float:
         """What those tokens cost, in USD."""
-        return (
+        asked = usage.input_tokens + usage.cache_write_tokens + usage.cache_read_tokens
+        return self._times(asked) * (
             usage.input_tokens * self.input
             + usage.output_tokens * self.output
             + usage.cache_write_tokens * self.cache_write
             + usage.cache_read_tokens * self.cache_read
-        ) / 1e6
+        )
+
+    def most(self, asked: int, answered: int) -> float:
+        """The most that a question and an answer of at most so many tokens cost, in USD."""
+        return self._times(asked) * (asked * max(self.input, self.cache_write) + answered * self.output)
+
+    def _times(self, asked: int) -> float:
+        return (self.long_times if self.long_from and asked > self.long_from else 1.0) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,7 +423,7 @@ class _Question:
         """An upper bound in USD: no token is shorter than a byte, and none of the input need be cached."""
         texts = self.system + self.prompt + json.dumps(self.schema, ensure_ascii=False)
         tokens = len(texts.encode("utf-8", "replace")) + _SCHEMA_OVERHEAD_TOKENS
-        return (tokens * max(price.input, price.cache_write) + self.max_tokens * price.output) / 1e6
+        return price.most(tokens, self.max_tokens)
 
 
 class _Failure(Exception):

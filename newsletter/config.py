@@ -171,9 +171,9 @@ class WritingConfig(_Table):
     writer: Literal["auto", "claude", "excerpts"] = Field(
         "auto", description="`claude`, `excerpts` (no key needed), or `auto`: claude when there is a key."
     )
-    model: str = Field("claude-sonnet-5", min_length=1, description="Model that writes.")
+    model: str = Field("claude-sonnet-5-5", min_length=1, description="Model that writes.")
     triage_model: str = Field(
-        "claude-haiku-4-5", description="Model that appraises candidates, a cheap one; empty: they are scored by rule."
+        "claude-haiku-5-5", description="Model that appraises candidates, a cheap one; empty: they are scored by rule."
     )
     max_tokens: int = Field(
         8000, ge=500, le=64000, description="Most tokens of one answer, with what the model thinks before it."
@@ -202,6 +202,8 @@ class PriceConfig(_Table):
     output: float = Field(ge=0, description="USD per million tokens of the answer.")
     cache_write: float = Field(ge=0, description="USD per million tokens that the service puts into its cache.")
     cache_read: float = Field(ge=0, description="USD per million tokens that it reads from there.")
+    long_from: int = Field(0, ge=0, description="A question of more tokens costs `long_times` as much; 0: none does.")
+    long_times: float = Field(1.0, ge=1, description="How many times as much a long question and its answer cost.")
 
 
 class FetchingConfig(_Table):
@@ -490,10 +492,24 @@ DEFAULT_TOPICS = (
     ),
 )
 DEFAULT_PRICES = (
+    PriceConfig(model="claude-sonnet-5-5", input=2.0, output=10.0, cache_write=2.5, cache_read=0.2),
+    PriceConfig(
+        model="claude-haiku-5-5",
+        input=0.1,
+        output=0.5,
+        cache_write=0.125,
+        cache_read=0.01,
+        long_from=100_000,
+        long_times=5.0,
+    ),
+    PriceConfig(model="claude-opus-5-5", input=4.0, output=20.0, cache_write=5.0, cache_read=0.4),
     PriceConfig(model="claude-sonnet-5", input=2.0, output=10.0, cache_write=2.5, cache_read=0.2),
     PriceConfig(model="claude-haiku-4-5", input=1.0, output=5.0, cache_write=1.25, cache_read=0.1),
 )
-"""Anthropic's list prices of the models that are configured by default. They change: check them there."""
+"""Anthropic's list prices in November 2026 (platform.claude.com/docs/en/about-claude/pricing). They change: check them.
+
+Where its pages differ, the higher one stands: a ceiling must hold.
+"""
 
 
 class Config(_Table):

@@ -189,7 +189,7 @@ class Workshop:
         from newsletter.writers.claude import ClaudeWriter
 
         writing, language = self.config.writing, self.config.newsletter.language
-        prices = {p.model: Price(p.input, p.output, p.cache_write, p.cache_read) for p in self.config.prices}
+        prices = {p.model: Price(**p.model_dump(exclude={"model"})) for p in self.config.prices}
         self._check_prices(prices)
         meter = StoredMeter(store)
         claude = Claude(

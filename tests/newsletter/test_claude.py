@@ -226,6 +226,14 @@ def test_a_key_that_can_be_none_is_never_sent(key: str) -> None:
         assert service.requests == []
 
 
+def test_a_long_question_costs_more_where_the_price_says_so() -> None:
+    price = Price(input=0.1, output=0.5, cache_write=0.125, cache_read=0.01, long_from=100_000, long_times=5.0)
+    assert price.cost(Usage(100_000, 1_000, 0, 0)) == pytest.approx(0.0105)
+    assert price.cost(Usage(60_000, 1_000, 30_000, 10_001)) == pytest.approx(5 * 0.01035001)
+    assert price.most(100_000, 1_000) == pytest.approx(0.013)
+    assert price.most(100_001, 1_000) == pytest.approx(5 * 0.013, rel=1e-4)
+
+
 def test_a_pause_that_the_service_asks_for_is_kept() -> None:
     with FakeClaude([fake.error(429, "rate_limit_error", "slow", Retry_After="0.3"), WORD]) as service:
         started = time.monotonic()
