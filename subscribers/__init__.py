@@ -19,6 +19,7 @@ from subscribers.audience import (
     audience_counts,
     groups,
     in_audience,
+    left_with_none,
     mailable,
 )
 from subscribers.consent import of as consents_of
@@ -114,6 +115,7 @@ __all__ = [
     "groups",
     "import_people",
     "in_audience",
+    "left_with_none",
     "letter_accepted",
     "letter_counts",
     "letter_failed",

@@ -10,7 +10,7 @@ import pytest
 import subscribers
 from newsletter.cli import main
 from newsletter.store import open_store
-from subscribers import Letter
+from subscribers import Frequency, Letter, Preferences
 from tests.newsletter.cli.conftest import Owner
 from tests.newsletter.cli.test_deliveries import NOW, Moody, moody, subscribe
 from tests.newsletter.makers import DAY
@@ -149,3 +149,17 @@ def test_the_last_and_the_next_slot_of_each_kind_are_told(owner: Owner) -> None:
     assert "issue: last Fri 29 May 07:00 UTC (issue 1), next Sat 30 May 07:00 UTC" in out
     assert "weekly round-up: last Fri 22 May 08:00 UTC (missed), next Fri 29 May 08:00 UTC" in out
     assert [one["kind"] for one in owner("status", "--json", *NOW).json["schedule"]] == ["every", "weekly"]
+
+
+def test_readers_who_are_left_without_any_topic_are_counted(owner: Owner) -> None:
+    owner("build", *NOW)
+    store = open_store(f"sqlite:///{owner.database}")
+    with store.write() as session:
+        for name, topics in (("ada", {"gone"}), ("bob", {"gone", "safety"}), ("eve", None)):
+            wishes = Preferences(topics=frozenset(topics) if topics else None, frequency=Frequency.WEEKLY)
+            subscribers.add(
+                session, f"{name}@example.com", now=DAY, how="test", consent_text="yes", active=True, preferences=wishes
+            )
+    store.close()
+    assert owner("status", "--json", *NOW).json["topicless_readers"] == 1
+    assert "1 follow only topics that there are no more" in owner("status", *NOW).out
