@@ -31,6 +31,7 @@ from typing import Any, Protocol
 import subscribers
 from newsletter.store import open_store
 from newsletter.store.tables import IssueRow
+from scripts.storm import storm
 from tests.newsletter.counting import BATCH, CountingServer
 from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid, Handler, respond
 from tests.newsletter.feeds import publisher
@@ -352,6 +353,8 @@ def _settle(folder: Folder, found: Found, reports: list[dict[str, object]]) -> F
 
 def main() -> int:
     """Kill, count, print the table; end with 1 when anybody was lost or doubled, or more is in doubt than may be."""
+    if sys.argv[1:2] == ["storm"]:
+        return storm.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=60, help="how many (default: %(default)s)")
     parser.add_argument("--readers", type=int, default=2000, help="how many (default: %(default)s)")

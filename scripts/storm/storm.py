@@ -1,0 +1,284 @@
+"""`scripts/soak storm`: brews a storm, lets it calm down, judges, and prints a table."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from newsletter.messages import list_id_of
+from scripts.storm import judge, people
+from scripts.storm.carriers import CARRIERS, Carrier, Log, Taken
+from scripts.storm.clock import Clock
+from scripts.storm.judge import Books
+from scripts.storm.luck import Luck
+from scripts.storm.owner import Owner
+from scripts.storm.people import Citizen, Town
+from scripts.storm.processes import Processes, Service
+from scripts.storm.reports import Reporter
+from scripts.storm.world import Model, Publishers
+from tests.newsletter import fake_claude, fake_sendgrid
+
+NAME, FROM = "Storm Digest", "digest@digest.test"
+LINK_KEY = "the-key-of-all-links-in-this-storm-0123456789"
+CALM_SECONDS = 100.0
+"""How long all that is left may take to go, once all is calm."""
+CITIZENS, SCANNERS = 3, 2
+FIRST_PEOPLE = 40
+LEAP = dt.timedelta(hours=3)
+"""The clock leaps so far when the storm is over: longer than anything waits to be tried again."""
+
+
+@dataclass(slots=True)
+class Storm:
+    """All parts of a storm in one folder."""
+
+    folder: Path
+    seed: int
+    carrier: Carrier
+    log: Log
+    publishers: Publishers
+    model: Model
+    town: Town
+    reporter: Reporter
+    processes: Processes
+    owner: Owner
+    large: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def brew(cls, folder: Path, seed: int, provider: str) -> Storm:
+        """Everything in its place, and nothing started but the services around the newsletter."""
+        clock, ports = Clock(time.time()), _free_ports(2)
+        town = Town(clock, ports, seed)
+        reporter = Reporter(town, Luck(seed, "reports"), list_id_of(NAME, FROM.rpartition("@")[2]))
+
+        def heard(mail: Taken) -> None:
+            town.deliver(mail)
+            if carrier.reports:
+                reporter.hear(mail)
+
+        log = Log(clock, heard)
+        carrier = CARRIERS[provider](log, Luck(seed, "carrier"))
+        publishers, model = Publishers(clock, Luck(seed, "publishers")), Model(Luck(seed, "model")).__enter__()
+        keys = {"ANTHROPIC_API_KEY": fake_claude.KEY, "ANTHROPIC_BASE_URL": model.base_url}
+        environment = {**keys, "NEWSLETTER_SECRET_KEY": LINK_KEY, **carrier.environment}
+        text = _config(ports[0], publishers, carrier, reporter.public_key)
+        (folder / "newsletter.toml").write_text(text, "utf-8")
+        processes = Processes(folder, clock, environment)
+        owner = Owner(processes, town, log, Luck(seed, "owner"))
+        return cls(folder, seed, carrier, log, publishers, model, town, reporter, processes, owner)
+
+    def rage(self, seconds: float) -> None:
+        """The storm itself."""
+        self.owner.take_people_in(FIRST_PEOPLE)
+        processes = self.processes
+        for number, port in enumerate(self.town.ports):
+            name = f"serve{number}"
+            processes.stay(name, "serve", "--port", str(port), may_be_killed=number == 0)
+            processes.stay(f"run{number}", "run", may_be_killed=number == 0)
+        self._wait_for_pages()
+        ended, luck, ends = threading.Event(), Luck(self.seed, "kills"), time.monotonic() + seconds
+        with _at_once(self._actors(ended), ended):
+            victims = [service for service in processes.services if service.may_be_killed]
+            next_kill = time.monotonic() + 4
+            while time.monotonic() < ends:
+                time.sleep(1)
+                processes.look()
+                if time.monotonic() > next_kill:
+                    processes.kill(luck.any_of(victims))
+                    next_kill = time.monotonic() + luck.between(1, 6)
+
+    def _wait_for_pages(self) -> None:
+        """Until every server answers: they take seconds to start."""
+        ends = time.monotonic() + 60
+        for _ in self.town.ports:
+            while self.town.ask("GET", "/healthz") is None and time.monotonic() < ends:
+                time.sleep(0.2)
+        self.town.answers.clear()
+
+    def _actors(self, ended: threading.Event) -> list[Callable[[], None]]:
+        citizens = [Citizen(self.town, Luck(self.seed, f"citizen{n}"), f"citizen{n}-") for n in range(CITIZENS)]
+        return [
+            *(lambda citizen=citizen: citizen.live(ended) for citizen in citizens),  # type: ignore[misc]
+            *(lambda: people.scan(self.town, ended) for _ in range(SCANNERS)),
+            lambda: self.owner.live(ended),
+            *([lambda: self.reporter.live(ended)] if self.carrier.reports else []),
+        ]
+
+    def calm_down(self) -> bool:
+        """All behave, what waits goes, what was reported is heard, what is in doubt is resolved. False: not in time."""
+        self.publishers.calm_down()
+        self.model.is_calm = self.carrier.is_calm = True
+        self.large += self._large()
+        self.sizes = {service.name: max(service.memory, default=0) // 1000 for service in self.processes.services}
+        self.processes.stop()
+        clock = self.processes.clock.leapt(LEAP)
+        self.town.clock = clock
+        schedule = {f"NEWSLETTER_SCHEDULE__{kind}": "" for kind in ("CRON", "WEEKLY", "MONTHLY")}
+        self.processes.resume(clock, **schedule)
+        ends = time.monotonic() + CALM_SECONDS
+        while time.monotonic() < ends:
+            time.sleep(1)
+            self.processes.look()
+            self.reporter.post_all(ends)
+            self.owner.resume()
+            if not self._waits("('planned', 'claimed', 'handing')"):
+                if not self._waits("('in_doubt')"):
+                    return not self.owner.query("SELECT 1 FROM letter WHERE state IN ('planned', 'handing') LIMIT 1")
+                self.owner.resolve_all()
+        return False
+
+    def _waits(self, states: str) -> bool:
+        return bool(self.owner.query(f"SELECT 1 FROM delivery WHERE state IN {states} LIMIT 1"))
+
+    def end(self) -> dict[str, list[str]]:
+        """End what stays, and judge."""
+        self.processes.stop()
+        behind = self.processes.left_behind()
+        secrets = (fake_claude.KEY, fake_sendgrid.KEY, LINK_KEY)
+        logs, commands = self.folder / "logs", self.folder / "owner"
+        found = judge.judge(Books(self.owner.database, self.log.all(), self.town, logs, commands, secrets))
+        found["no process ends but the killed, and none is left behind"] = [*self.processes.faults, *behind]
+        found["every post of reports gets the right answer"] = self.reporter.faults
+        found["no process grows"] = self.large
+        return found
+
+    def _large(self) -> Iterator[str]:
+        for service in self.processes.services:
+            yield from (f"{service.name}: {size} kB" for size in service.memory if size > judge.MOST_KB)
+            if (grown := _growth(service)) > judge.MOST_GROWTH_KB:
+                yield f"{service.name} grew by {grown} kB"
+
+    def close(self) -> None:
+        """End everything, however the storm went."""
+        self.processes.stop()
+        self.model.__exit__(None, None, None)
+        self.carrier.close()
+        self.publishers.close()
+
+
+def _growth(service: Service) -> int:
+    sizes = service.memory
+    return max(sizes[-5:]) - max(sizes[: len(sizes) // 4 + 5]) if len(sizes) > 20 else 0
+
+
+@contextmanager
+def _at_once(actors: Sequence[Callable[[], None]], ended: threading.Event) -> Iterator[None]:
+    """Let all of them act until the block ends. Raises what one of them raised: that is a bug of the storm's own."""
+    raised: list[BaseException] = []
+
+    def act(actor: Callable[[], None]) -> None:
+        try:
+            actor()
+        except BaseException as error:  # said by the thread that waits
+            raised.append(error)
+            raise
+
+    threads = [threading.Thread(target=act, args=(actor,), daemon=True) for actor in actors]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(100)
+    if raised:
+        raise raised[0]
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _config(port: int, publishers: Publishers, carrier: Carrier, key: str) -> str:
+    model = fake_claude.MODEL
+    words = {"probes": "probe", "training": "seeds", "costs": "hours", "reviews": "reviewers"}
+    topics = "".join(f'[[topics]]\nkey = "{name}"\nname = "{name}"\nkeywords = ["{words[name]}"]\n' for name in words)
+    sources = "".join(f'[[sources]]\nname = "Source {n}"\nurl = "{url}"\n' for n, url in enumerate(publishers.feeds))
+    return (
+        f'[newsletter]\nname = "{NAME}"\n'
+        '[schedule]\ncron = "*/5 * * * *"\nweekly = "2-59/30 * * * *"\nmonthly = "7 */2 * * *"\n'
+        f'[fetching]\nallow = ["{publishers.place}"]\ntimeout_seconds = 2\nfresh_minutes = 1\n'
+        "[selection]\nmin_pieces = 2\nmax_pieces = 4\nmax_per_source = 2\nmin_score = 0\n"
+        f'[writing]\nmodel = "{model}"\ntriage_model = "{model}"\nmax_usd_per_issue = 0\n'
+        "max_seconds_per_issue = 100000\ntimeout_seconds = 2\n"
+        f'[web]\nbase_url = "http://localhost:{port}"\ntrusted_proxies = ["127.0.0.1/32"]\n'
+        f'[delivery]\nfrom_address = "{FROM}"\npostal_address = "1 Street"\nwindow_hours = 72\n'
+        f'webhook_key = "{key}"\n{carrier.config}{topics}{sources}'
+    )
+
+
+def _tell(storm: Storm, seconds: float, found: dict[str, list[str]]) -> None:
+    issues = storm.owner.query("SELECT kind, count(*) FROM issue WHERE state = 'frozen' GROUP BY 1")
+    states = storm.owner.query("SELECT state, count(*) FROM delivery GROUP BY 1 ORDER BY 2 DESC")
+    letters = storm.owner.query("SELECT state, count(*) FROM letter GROUP BY 1")
+    mails = storm.log.all()
+    town, processes = storm.town, storm.processes
+    rows = {
+        "storm": f"{seconds:.0f} s, which are {seconds * processes.clock.speed / 3600:.1f} hours by its clock",
+        "issues": _counts(issues),
+        "deliveries": _counts(states),
+        "provider": f"asked {storm.carrier.asked:,} times, failed {storm.carrier.failed:,}; took {len(mails):,} mails",
+        "letters": _counts(letters),
+        "model": f"asked {storm.model.asked:,} times, failed {storm.model.failed:,}",
+        "sources": _counts(storm.publishers.answers.items()),
+        "people": f"{len(town.people):,}; {_counts(town.acts.items())}",
+        "answers": _counts(town.answers.items()),
+        "reports": _counts(storm.reporter.posts.items()),
+        "kills": _counts(processes.kills.items()),
+        "endings": _counts(processes.codes.items()),
+        "memory": ", ".join(f"{name} {size} MB" for name, size in storm.sizes.items()),
+    }
+    for name, text in rows.items():
+        print(f"{name:10}  {text}")
+    for law, faults in found.items():
+        print(f"{'FAILED' if faults else 'ok':6}  {law}")
+        for fault in faults[:20]:
+            print(f"        {fault}")
+        if len(faults) > 20:
+            print(f"        ... and {len(faults) - 20} more")
+
+
+def _counts(rows: object) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in rows)  # type: ignore[attr-defined]
+
+
+def main(words: Sequence[str]) -> int:
+    """Brew, rage, calm down, judge. Ends with 1, and keeps the folder, when a law does not hold."""
+    parser = argparse.ArgumentParser(prog="scripts/soak storm", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=600, help="how long it rages (default: %(default)s)")
+    parser.add_argument("--provider", choices=sorted(CARRIERS), default="sendgrid", help="whom (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of all choices (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="keep the folder, whatever comes of it")
+    arguments = parser.parse_args(words)
+    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    storm = Storm.brew(folder, arguments.seed, arguments.provider)
+    try:
+        storm.rage(arguments.seconds)
+        is_calm = storm.calm_down()
+        found = storm.end()
+    finally:
+        storm.close()
+    if not is_calm:
+        found[f"all that waits is gone within {CALM_SECONDS:.0f} s of calm"] = ["it is not"]
+    _tell(storm, arguments.seconds, found)
+    is_good = not any(found.values())
+    if is_good and not arguments.keep:
+        shutil.rmtree(folder)
+    else:
+        print(f"Everything is kept in {folder}")
+    return 0 if is_good else 1
