@@ -31,7 +31,7 @@ NAME, FROM = "Storm Digest", "digest@digest.test"
 LINK_KEY = "the-key-of-all-links-in-this-storm-0123456789"
 CALM_SECONDS = 100.0
 """How long all that is left may take to go, once all is calm."""
-CITIZENS, SCANNERS = 3, 2
+CITIZENS, SCANNERS, OWNERS = 3, 2, 2
 FIRST_PEOPLE = 40
 LEAP = dt.timedelta(hours=3)
 """The clock leaps so far when the storm is over: longer than anything waits to be tried again."""
@@ -68,7 +68,7 @@ class Storm:
 
         log = Log(clock, heard)
         carrier = CARRIERS[provider](log, Luck(seed, "carrier"))
-        publishers, model = Publishers(clock, Luck(seed, "publishers")), Model(Luck(seed, "model")).__enter__()
+        publishers, model = Publishers(clock, Luck(seed, "publishers")), Model(Luck(seed, "model"))
         keys = {"ANTHROPIC_API_KEY": fake_claude.KEY, "ANTHROPIC_BASE_URL": model.base_url}
         environment = {**keys, "NEWSLETTER_SECRET_KEY": LINK_KEY, **carrier.environment}
         text = _config(ports[0], publishers, carrier, reporter.public_key)
@@ -95,7 +95,7 @@ class Storm:
                 processes.look()
                 if time.monotonic() > next_kill:
                     processes.kill(luck.any_of(victims))
-                    next_kill = time.monotonic() + luck.between(1, 6)
+                    next_kill = time.monotonic() + luck.between(2, 9)
 
     def _wait_for_pages(self) -> None:
         """Until every server answers: they take seconds to start."""
@@ -108,9 +108,9 @@ class Storm:
     def _actors(self, ended: threading.Event) -> list[Callable[[], None]]:
         citizens = [Citizen(self.town, Luck(self.seed, f"citizen{n}"), f"citizen{n}-") for n in range(CITIZENS)]
         return [
-            *(lambda citizen=citizen: citizen.live(ended) for citizen in citizens),  # type: ignore[misc]
+            *(lambda citizen=citizen: citizen.live(ended) for citizen in citizens),
             *(lambda: people.scan(self.town, ended) for _ in range(SCANNERS)),
-            lambda: self.owner.live(ended),
+            *(lambda: self.owner.live(ended) for _ in range(OWNERS)),
             *([lambda: self.reporter.live(ended)] if self.carrier.reports else []),
         ]
 
@@ -161,7 +161,7 @@ class Storm:
     def close(self) -> None:
         """End everything, however the storm went."""
         self.processes.stop()
-        self.model.__exit__(None, None, None)
+        self.model.close()
         self.carrier.close()
         self.publishers.close()
 

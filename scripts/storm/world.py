@@ -137,6 +137,11 @@ class Model(FakeClaude):
         super().__init__(otherwise=self._behave)
         self._luck, self.is_calm = luck, False
         self.asked = self.failed = 0
+        self.__enter__()
+
+    def close(self) -> None:
+        """End."""
+        self.__exit__(None, None, None)
 
     def _behave(self, handler: fake_claude.Handler, body: dict[str, Any]) -> None:
         self.requests.clear()
