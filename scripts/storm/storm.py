@@ -1,12 +1,9 @@
-"""`scripts/soak storm`: brews a storm, lets it calm down, judges, and prints a table."""
+"""A storm from its beginning to its end: everything is put in its place, rages, calms down, and is judged."""
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -220,65 +217,3 @@ def _config(port: int, publishers: Publishers, carrier: Carrier, key: str) -> st
         f'[delivery]\nfrom_address = "{FROM}"\npostal_address = "1 Street"\nwindow_hours = 72\n'
         f'webhook_key = "{key}"\n{carrier.config}{topics}{sources}'
     )
-
-
-def _tell(storm: Storm, seconds: float, found: dict[str, list[str]]) -> None:
-    issues = storm.owner.query("SELECT kind, count(*) FROM issue WHERE state = 'frozen' GROUP BY 1")
-    states = storm.owner.query("SELECT state, count(*) FROM delivery GROUP BY 1 ORDER BY 2 DESC")
-    letters = storm.owner.query("SELECT state, count(*) FROM letter GROUP BY 1")
-    mails = storm.log.all()
-    town, processes = storm.town, storm.processes
-    rows = {
-        "storm": f"{seconds:.0f} s, which are {seconds * processes.clock.speed / 3600:.1f} hours by its clock",
-        "issues": _counts(issues),
-        "deliveries": _counts(states),
-        "provider": f"asked {storm.carrier.asked:,} times, failed {storm.carrier.failed:,}; took {len(mails):,} mails",
-        "letters": _counts(letters),
-        "model": f"asked {storm.model.asked:,} times, failed {storm.model.failed:,}",
-        "sources": _counts(storm.publishers.answers.items()),
-        "people": f"{len(town.people):,}; {_counts(town.acts.items())}",
-        "answers": _counts(town.answers.items()),
-        "reports": _counts(storm.reporter.posts.items()),
-        "kills": _counts(processes.kills.items()),
-        "endings": _counts(processes.codes.items()),
-        "memory": ", ".join(f"{name} {size} MB" for name, size in storm.sizes.items()),
-    }
-    for name, text in rows.items():
-        print(f"{name:10}  {text}")
-    for law, faults in found.items():
-        print(f"{'FAILED' if faults else 'ok':6}  {law}")
-        for fault in faults[:20]:
-            print(f"        {fault}")
-        if len(faults) > 20:
-            print(f"        ... and {len(faults) - 20} more")
-
-
-def _counts(rows: object) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in rows)  # type: ignore[attr-defined]
-
-
-def main(words: Sequence[str]) -> int:
-    """Brew, rage, calm down, judge. Ends with 1, and keeps the folder, when a law does not hold."""
-    parser = argparse.ArgumentParser(prog="scripts/soak storm", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600, help="how long it rages (default: %(default)s)")
-    parser.add_argument("--provider", choices=sorted(CARRIERS), default="sendgrid", help="whom (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of all choices (default: %(default)s)")
-    parser.add_argument("--keep", action="store_true", help="keep the folder, whatever comes of it")
-    arguments = parser.parse_args(words)
-    folder = Path(tempfile.mkdtemp(prefix="storm-"))
-    storm = Storm.brew(folder, arguments.seed, arguments.provider)
-    try:
-        storm.rage(arguments.seconds)
-        is_calm = storm.calm_down()
-        found = storm.end()
-    finally:
-        storm.close()
-    if not is_calm:
-        found[f"all that waits is gone within {CALM_SECONDS:.0f} s of calm"] = ["it is not"]
-    _tell(storm, arguments.seconds, found)
-    is_good = not any(found.values())
-    if is_good and not arguments.keep:
-        shutil.rmtree(folder)
-    else:
-        print(f"Everything is kept in {folder}")
-    return 0 if is_good else 1
