@@ -85,7 +85,8 @@ def _delivery(reader: int, state: str, issue: int = 1) -> str:
     return (
         "INSERT INTO delivery (issue_id, subscriber_id, edition_id, state, reason, due_at, try_at, attempts, "
         "claimed_by, claimed_at, provider, provider_ref, changed_at) "
-        f"VALUES ({issue}, {reader}, {issue}, '{state}', '', '{_MOMENT}', '{_MOMENT}', 1, '', '{_MOMENT}', 'x', '', '{_MOMENT}')"
+        f"VALUES ({issue}, {reader}, {issue}, '{state}', '', '{_MOMENT}', '{_MOMENT}', 1, "
+        f"'', '{_MOMENT}', 'x', '', '{_MOMENT}')"
     )
 
 

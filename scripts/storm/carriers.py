@@ -134,6 +134,14 @@ class StormySendGrid(FakeSendGrid):
         behaviour(service, handler, payload)
 
 
+def too_large(service: FakeSendGrid, handler: Handler, payload: dict[str, Any]) -> None:
+    """Refuse the request as a whole, but for that of a single mail."""
+    if len(payload["personalizations"]) > 1:
+        fake_sendgrid.status(413, "Payload too large")(service, handler, payload)
+    else:
+        fake_sendgrid.answer(service, handler, payload)
+
+
 def slowly(service: FakeSendGrid, handler: Handler, payload: dict[str, Any]) -> None:
     """Take the mails in the middle of a pause: a kill can come before and after."""
     time.sleep(0.4)
@@ -155,7 +163,7 @@ SENDGRID: dict[Behaviour, float] = {
     fake_sendgrid.status(429, "slow down", Retry_After="30"): 6,
     fake_sendgrid.status(500, "internal error"): 5,
     fake_sendgrid.status(503, "unavailable"): 4,
-    fake_sendgrid.status(413, "Payload too large"): 4,
+    too_large: 4,
     fake_sendgrid.reset(takes=False): 5,
     fake_sendgrid.reset(takes=True): 5,
     fake_sendgrid.status(504, "gateway timeout"): 2,
