@@ -128,14 +128,16 @@ class Storm:
             self.processes.look()
             self.reporter.post_all(ends)
             self.owner.resume()
-            if not self._waits("('planned', 'claimed', 'handing')"):
-                if not self._waits("('in_doubt')"):
-                    return not self.owner.query("SELECT 1 FROM letter WHERE state IN ('planned', 'handing') LIMIT 1")
-                self.owner.resolve_all()
+            if self._waits("letter", "planned", "handing") or self._waits("delivery", "planned", "claimed", "handing"):
+                continue
+            if not self._waits("delivery", "in_doubt"):
+                return True
+            self.owner.resolve_all()
         return False
 
-    def _waits(self, states: str) -> bool:
-        return bool(self.owner.query(f"SELECT 1 FROM delivery WHERE state IN {states} LIMIT 1"))
+    def _waits(self, table: str, *states: str) -> bool:
+        named = ", ".join(f"'{state}'" for state in states)
+        return bool(self.owner.query(f"SELECT 1 FROM {table} WHERE state IN ({named}) LIMIT 1"))
 
     def end(self) -> dict[str, list[str]]:
         """End what stays, and judge."""
