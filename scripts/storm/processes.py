@@ -18,7 +18,16 @@ from scripts.storm.clock import Clock
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 90.0
-"""After so long a command of the owner's hangs."""
+"""After so long a command of the owner's hangs, and is killed."""
+
+ENDINGS = (0, 2, 4, 5, 75)
+"""How a command may end: all but as a bug, or by a signal."""
+
+STOP_SECONDS = 20.0
+"""How long a service may take to stop."""
+
+LOADING_SECONDS = 20.0
+"""A service younger than that may still be loading."""
 
 MARK = "STORM_FOLDER"
 """Stands in the environment of every process of the storm, and of theirs."""
@@ -33,6 +42,7 @@ class Service:
     may_be_killed: bool
     process: subprocess.Popen[bytes] | None = None
     times: int = 0
+    began: float = 0.0
     is_doomed: bool = False
     memory: list[int] = field(default_factory=list)
 
@@ -61,17 +71,19 @@ class Processes:
     def look(self) -> None:
         """Start again what was killed, and put down what ended without that."""
         for service in self.services:
-            process = service.process
-            if process is None:
+            if service.process is None:
                 continue
-            code = process.poll()
+            code = service.process.poll()
             if code is None:
-                service.memory.append(_size(process.pid))
-                continue
-            if not service.is_doomed:
-                self.faults.append(f"{service.name} ({service.times}) ended by itself with {code}")
-            self.codes[f"{service.name} {code}"] += 1
-            self._begin(service)
+                service.memory.append(_size(service.process.pid))
+            else:
+                self._ended(service, code)
+                self._begin(service)
+
+    def _ended(self, service: Service, code: int) -> None:
+        self.codes[f"{service.name} {code}"] += 1
+        if not service.is_doomed:
+            self.faults.append(f"{service.name} ({service.times}) ended by itself with {code}")
 
     def kill(self, service: Service) -> None:
         """`kill -9`."""
@@ -83,23 +95,31 @@ class Processes:
 
     def stop(self) -> None:
         """Ask every service to end, and put down those that do not, or not well."""
-        for service in self.services:
-            if service.process is not None and service.process.poll() is None:
-                service.is_doomed = True
-                service.process.terminate()
+        asked = list[tuple[Service, subprocess.Popen[bytes]]]()
         for service in self.services:
             process, service.process = service.process, None
-            if process is None:
-                continue
-            try:
-                code = process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                code = process.wait()
-                self.faults.append(f"{service.name} did not stop within 20 s of SIGTERM")
-            self.codes[f"{service.name} {code}"] += 1
-            if code not in (0, -signal.SIGKILL):
-                self.faults.append(f"{service.name} ended with {code} after SIGTERM")
+            code = process.poll() if process else 0
+            if process and code is None:
+                process.terminate()
+                asked.append((service, process))
+            elif process and code is not None:
+                self._ended(service, code)
+        for service, process in asked:
+            self._stopped(service, process)
+
+    def _stopped(self, service: Service, process: subprocess.Popen[bytes]) -> None:
+        try:
+            code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        self.codes[f"{service.name} {code}"] += 1
+        # Until it has loaded all that it needs, it ends as any program does.
+        is_young = time.monotonic() - service.began < LOADING_SECONDS
+        if code == -signal.SIGKILL:
+            self.faults.append(f"{service.name} did not stop within {STOP_SECONDS:.0f} s of SIGTERM")
+        elif code and not (is_young and code == -signal.SIGTERM):
+            self.faults.append(f"{service.name} ended with {code} after SIGTERM")
 
     def resume(self, clock: Clock, **environment: str) -> None:
         """Start every service again, with another clock and more in the environment."""
@@ -120,19 +140,17 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 out, _ = process.communicate()
-                if kill_after is None:
-                    self.faults.append(f"`newsletter {' '.join(words[:2])}` hung for {PATIENCE_SECONDS:.0f} s")
-                else:
-                    self.kills[words[0]] += 1
+                self.kills[words[0]] += 1
             errors.write(out)
-        self.codes[f"{words[0]} {process.returncode}"] += 1
-        if process.returncode not in (0, 2, 4, 5, 75, -signal.SIGKILL):
-            self.faults.append(f"`newsletter {' '.join(words[:3])}` ended with {process.returncode}: see {log.name}")
-        return process.returncode, out.decode()
+        code, is_doomed = process.returncode, kill_after is not None
+        self.codes[f"{words[0]} {code}"] += 1
+        if code not in ENDINGS and not (is_doomed and code == -signal.SIGKILL):
+            self.faults.append(f"`newsletter {' '.join(words[:2])}` ended with {code}: see {log.name}")
+        return code, out.decode()
 
     def _begin(self, service: Service) -> None:
         service.times += 1
-        service.is_doomed, service.memory = False, []
+        service.began, service.is_doomed, service.memory = time.monotonic(), False, []
         with (self.folder / "logs" / f"{service.name}-{service.times:03}.log").open("wb") as log:
             service.process = self._spawn(*service.words, out=log, errors=subprocess.STDOUT)
 

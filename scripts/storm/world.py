@@ -6,6 +6,7 @@ import gzip
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from scripts.storm.clock import Clock
@@ -38,13 +39,50 @@ MOODS = {
 MODEL_FAILS = 0.3
 
 
+INSTEAD = {
+    "error": reply(b"out of order", "500 Internal Server Error"),
+    "busy": reply(b"", "429 Too Many Requests", retry_after="30"),
+    "page": reply(b"<!doctype html><title>Log in</title>", content_type="text/html"),
+    "empty": reply(b"", content_type=_RSS),
+    "bomb": reply(gzip.compress(b"<rss>" + bytes(30_000_000)), content_type=_RSS, content_encoding="gzip"),
+}
+"""What is answered in place of what was asked for, by the mood."""
+
+
+def _slowly(connection: socket.socket, answer: bytes) -> None:
+    step = len(answer) // 8 + 1
+    for start in range(0, len(answer), step):
+        connection.sendall(answer[start : start + step])
+        time.sleep(0.1)
+
+
+def _late(connection: socket.socket, answer: bytes) -> None:
+    time.sleep(3)
+    connection.sendall(answer)
+
+
+def _reset(connection: socket.socket, answer: bytes) -> None:
+    # With this option, closing sends RST and not FIN (socket(7), SO_LINGER).
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+WAYS: dict[str, Callable[[socket.socket, bytes], None]] = {
+    "good": lambda connection, answer: connection.sendall(answer),
+    "cut": lambda connection, answer: connection.sendall(answer[: len(answer) * 2 // 3]),
+    "slow": _slowly,
+    "late": _late,
+    "reset": _reset,
+}
+"""How the answer to what was asked for is sent, by the mood."""
+
+
 class Publishers:
     """All sources behind one port. Once ``calm``, they answer as they should and publish nothing new."""
 
     def __init__(self, clock: Clock, luck: Luck) -> None:
         self._clock, self._luck = clock, luck
         self._stopped_at: float | None = None
-        self._bomb = gzip.compress(b"<rss>" + bytes(30_000_000))
         self._server = Server(self._answer)
         self._site = Publisher(self._server.port)
         self._items: dict[int, str] = {}
@@ -75,35 +113,12 @@ class Publishers:
         path = head.split()[1].decode("ascii", "replace")
         mood = "good" if self._stopped_at is not None else self._luck.of(MOODS)
         self.answers[mood] = self.answers.get(mood, 0) + 1
-        body = self._feed(path) if path.startswith("/feed/") else self._page(path)
-        kind = _RSS if path.startswith("/feed/") else "text/html; charset=utf-8"
-        match mood:
-            case "error":
-                connection.sendall(reply(b"out of order", "500 Internal Server Error"))
-            case "busy":
-                connection.sendall(reply(b"", "429 Too Many Requests", retry_after="30"))
-            case "page":
-                connection.sendall(reply(b"<!doctype html><title>Log in</title>", content_type="text/html"))
-            case "empty":
-                connection.sendall(reply(b"", content_type=kind))
-            case "bomb":
-                connection.sendall(reply(self._bomb, content_type=kind, content_encoding="gzip"))
-            case "cut":
-                connection.sendall(reply(body, content_type=kind)[: len(body) * 2 // 3])
-            case "reset":
-                # With this option, closing sends RST and not FIN (socket(7), SO_LINGER).
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                connection.close()
-            case "late":
-                time.sleep(3)
-                connection.sendall(reply(body, content_type=kind))
-            case "slow":
-                whole = reply(body, content_type=kind)
-                for start in range(0, len(whole), len(whole) // 8 + 1):
-                    connection.sendall(whole[start : start + len(whole) // 8 + 1])
-                    time.sleep(0.1)
-            case _:
-                connection.sendall(reply(body, content_type=kind))
+        if mood in INSTEAD:
+            connection.sendall(INSTEAD[mood])
+            return
+        is_feed = path.startswith("/feed/")
+        body, kind = (self._feed(path), _RSS) if is_feed else (self._page(path), "text/html; charset=utf-8")
+        WAYS[mood](connection, reply(body, content_type=kind))
 
     def _feed(self, path: str) -> bytes:
         source = int(path.removeprefix("/feed/").partition(".")[0])
