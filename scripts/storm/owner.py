@@ -11,11 +11,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from newsletter.cli import COMMANDS
 from scripts.storm.carriers import REFUSED, Log
 from scripts.storm.luck import Luck
 from scripts.storm.people import Town
 from scripts.storm.processes import Processes
 
+LOOKS = (
+    "status",
+    "costs",
+    "events list",
+    "subscribers list",
+    "issues list",
+    "deliveries list",
+    "config show",
+    "db check",
+    "db backup",
+)
 SETTLED = dt.timedelta(minutes=6)
 """A doubt as old as that, by the storm's clock, is one of which the provider knows all that it will ever know."""
 
@@ -45,9 +57,9 @@ class Owner:
             self._town.acts[f"owner {act.__name__}"] += 1
 
     def look(self) -> None:
-        """Commands that only read."""
-        words = ["status", "costs", "events list", "subscribers list", "issues list", "deliveries list", "config show"]
-        self._processes.command(*self._luck.any_of(words).split(), "--json")
+        """Commands that change nothing of the newsletter, as far as this program has them."""
+        known = [words for words in LOOKS if words.split()[0] in COMMANDS]
+        self._processes.command(*self._luck.any_of(known).split(), "--json")
 
     def take_people_in(self, count: int = 6) -> None:
         """Import a list: new people, some who left or were erased, who must not come back, and some who are refused."""
