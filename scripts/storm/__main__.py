@@ -34,7 +34,7 @@ def _tell(storm: Storm, seconds: float, found: Mapping[str, Sequence[str]]) -> N
         "reports": _counts(storm.reporter.posts.items()),
         "kills": _counts(processes.kills.items()),
         "endings": _counts(processes.codes.items()),
-        "memory": ", ".join(f"{name} {size} MB" for name, size in storm.sizes.items()),
+        "memory, MB": "; ".join(f"{name} {_megabytes(sizes)}" for name, sizes in storm.sizes.items()),
     }
     for name, text in rows.items():
         print(f"{name:10}  {text}")
@@ -44,6 +44,10 @@ def _tell(storm: Storm, seconds: float, found: Mapping[str, Sequence[str]]) -> N
             print(f"        {fault}")
         if len(faults) > SHOWN:
             print(f"        ... and {len(faults) - SHOWN} more")
+
+
+def _megabytes(sizes: Sequence[int]) -> str:
+    return " ".join(f"{size // 1000}" for size in sizes)
 
 
 def _counts(rows: Iterable[Sequence[object]]) -> str:

@@ -49,7 +49,7 @@ class Storm:
     processes: Processes
     owner: Owner
     large: list[str] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
     def brew(cls, folder: Path, seed: int, provider: str) -> Storm:
@@ -116,7 +116,9 @@ class Storm:
         self.publishers.calm_down()
         self.model.is_calm = self.carrier.is_calm = True
         self.large += self._large()
-        self.sizes = {service.name: max(service.memory, default=0) // 1000 for service in self.processes.services}
+        self.sizes = {
+            service.name: service.memory[:: len(service.memory) // 8 + 1] for service in self.processes.services
+        }
         self.processes.stop()
         clock = self.processes.clock.leapt(LEAP)
         self.town.clock = clock
