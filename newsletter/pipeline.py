@@ -109,6 +109,9 @@ class Built:
     held_back: str = ""
 
 
+_TAKEN = Built(None, "another process has just made it", is_taken=True)
+
+
 def fetch(
     press: Press, intake: Intake, heard: Callable[[SourceReport], None], *, fresh_minutes: int = 0
 ) -> list[SourceReport]:
@@ -166,13 +169,21 @@ def build(
             return Built(number)
     picked, entries = _choose_and_write(press, desk, found, rulings, wrote)
     if not picked.chosen:
-        with press.store.write() as session:
-            if number:
-                issues.reject(session, number, press.clocks.now())
-        return Built(None, picked.shortfall, warnings=tuple(_warnings(picked, ())))
+        return _without(press, picked, number)
     day = slots.day_of(slot)
     draft = Draft(slot, day, press.renderer.title_for(day), current, picked, entries)
     return _save(press, desk, draft, number)
+
+
+def _without(press: Press, picked: Selection, number: int | None) -> Built:
+    """Nothing is worth an issue, and the draft that there was is thrown away."""
+    try:
+        with press.store.write() as session:
+            if number:
+                issues.reject(session, number, press.clocks.now())
+    except IssueError:
+        return _TAKEN
+    return Built(None, picked.shortfall, warnings=tuple(_warnings(picked, ())))
 
 
 def _save(press: Press, desk: Desk, draft: Draft, number: int | None) -> Built:
@@ -181,8 +192,9 @@ def _save(press: Press, desk: Desk, draft: Draft, number: int | None) -> Built:
             saved = issues.save(session, draft, press.clocks.now(), number)
             if desk.meter:
                 desk.meter.assign(session, saved)
-    except IntegrityError:
-        return Built(None, "another process has just made it", is_taken=True)
+    except (IntegrityError, IssueError):
+        # The slot has its issue, or the draft that this one takes the place of is out.
+        return _TAKEN
     return Built(saved, changed=True, warnings=tuple(_warnings(draft.selection, draft.entries)))
 
 
@@ -385,14 +397,14 @@ def round_up(press: Press, slot: Slot) -> Built:
         with press.store.write() as session:
             check_witness(press.store, session)
             if issues.in_slot(session, slot.key) or issues.empty_slot(session, slot.key):
-                return Built(None, "another process has just made it", is_taken=True)
+                return _TAKEN
             reason = _nothing_to_round_up(press, session, slot)
             if reason:
                 issues.leave_empty(session, slot.key, slot.kind, reason, press.clocks.now())
                 return Built(None, reason)
             return Built(_round_up(press, session, slot), changed=True)
     except IntegrityError:
-        return Built(None, "another process has just made it", is_taken=True)
+        return _TAKEN
 
 
 def _nothing_to_round_up(press: Press, session: Session, slot: Slot) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from newsletter import grounding
@@ -86,7 +87,7 @@ class Desk:
                 return kept
             summary, by = self.fallback.write(piece), self.fallback
             summary = replace(summary, notes=(*summary.notes, f"excerpts, since {error}"))
-        return self._keep(piece, by, summary, now), summary
+        return self._keep(piece, by, summary, now)
 
     def reopen(self, number: int, piece: Piece, summary: Summary, taken: Collection[str]) -> Summary:
         """The kept summary ``number``, its paragraphs beginning otherwise than with the words that are taken.
@@ -160,7 +161,8 @@ class Desk:
             row = session.exec(query).first()
             return (row.id or 0, from_json(row.body)) if row else None
 
-    def _keep(self, piece: Piece, writer: Writer, summary: Summary, now: dt.datetime) -> int:
+    def _keep(self, piece: Piece, writer: Writer, summary: Summary, now: dt.datetime) -> tuple[int, Summary]:
+        """Store a summary; where another process has just stored one of the same piece, that is the one that counts."""
         row = SummaryRow(
             piece_id=piece.id,
             fingerprint=writer.fingerprint(),
@@ -172,10 +174,16 @@ class Desk:
             created_at=now,
             body=to_json(summary),
         )
-        with self.store.write() as session:
-            session.add(row)
-            session.flush()
-            return row.id or 0
+        try:
+            with self.store.write() as session:
+                session.add(row)
+                session.flush()
+                return row.id or 0, summary
+        except IntegrityError:
+            kept = self._kept(piece, writer)
+            if kept is None:
+                raise
+            return kept
 
 
 def _shared(summary: Summary, taken: Collection[str]) -> list[str]:

@@ -9,8 +9,6 @@ the reports come in after the round, and what is still in doubt then was not tak
 from __future__ import annotations
 
 import argparse
-import contextlib
-import itertools
 import json
 import os
 import random
@@ -22,188 +20,22 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import subscribers
 from newsletter.store import open_store
 from newsletter.store.tables import IssueRow
-from tests.newsletter.counting import BATCH, CountingServer
-from tests.newsletter.fake_sendgrid import KEY, FakeSendGrid, Handler, respond
+from scripts.peers import PEERS, Peer
 from tests.newsletter.feeds import publisher
-from tests.newsletter.mailserver import MailServer
 from tests.newsletter.makers import DAY
 
 ROOT = Path(__file__).resolve().parents[1]
 NOW = ("--now", DAY.isoformat())
 ISSUE = 1
-
-
-class Peer(Protocol):
-    """What stands at the other end: it counts what it takes, and says how `newsletter` reaches it."""
-
-    @property
-    def command(self) -> Sequence[str]:
-        """Module and words that run `newsletter` against it: ``("newsletter",)`` for a provider of the product."""
-        ...
-
-    @property
-    def config(self) -> str:
-        """What it needs in newsletter.toml."""
-        ...
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What it needs in the environment: where it is, and secrets."""
-        ...
-
-    @property
-    def most_in_doubt(self) -> int:
-        """How many deliveries a kill may leave in doubt."""
-        ...
-
-    def start(self) -> None:
-        """Begin to count from nothing."""
-        ...
-
-    def taken(self) -> Counter[str]:
-        """How often it took a message, by the reader's address."""
-        ...
-
-    def reports(self) -> list[dict[str, object]]:
-        """What it reports afterwards, as `newsletter events import` reads it; nothing from one that does not."""
-        ...
-
-    def close(self) -> None:
-        """End."""
-        ...
-
-
-@dataclass(slots=True)
-class CountingPeer:
-    """The loopback provider of the tests, which takes 50 messages a call."""
-
-    server: CountingServer | None = None
-    delay: float | None = 0.005
-    command: Sequence[str] = ("tests.newsletter.counting",)
-    config: str = ""
-    most_in_doubt: int = BATCH
-
-    def start(self) -> None:
-        """A new server."""
-        self.close()
-        self.server = CountingServer()
-        self.server.delay = self.delay
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Where it is."""
-        return {"COUNTING_URL": self.server.place if self.server else ""}
-
-    def taken(self) -> Counter[str]:
-        """What the server counted."""
-        return Counter(self.server.taken) if self.server else Counter()
-
-    def reports(self) -> list[dict[str, object]]:
-        """Nothing."""
-        return []
-
-    def close(self) -> None:
-        """End the server."""
-        if self.server:
-            self.server.close()
-            self.server = None
-
-
-@dataclass(slots=True)
-class SmtpPeer:
-    """A mail server on loopback, for the product's own provider with four connections."""
-
-    server: MailServer | None = None
-    delay: float = 0.005
-    command: Sequence[str] = ("newsletter",)
-    config: str = (
-        '[delivery]\nprovider = "smtp"\nfrom_address = "digest@digest.test"\npostal_address = "1 Street"\n'
-        '[web]\nbase_url = "http://localhost:8000"\n[smtp]\nhost = "127.0.0.1"\nsecurity = "none"\nconnections = 4\n'
-    )
-    most_in_doubt: int = 4
-
-    def start(self) -> None:
-        """A new server."""
-        self.close()
-        self.server = MailServer(delay=self.delay)
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Where it is."""
-        return {"NEWSLETTER_SMTP__PORT": str(self.server.port if self.server else 1)}
-
-    def taken(self) -> Counter[str]:
-        """What the server took."""
-        return Counter(self.server.recipients) if self.server else Counter()
-
-    def reports(self) -> list[dict[str, object]]:
-        """Nothing."""
-        return []
-
-    def close(self) -> None:
-        """End the server."""
-        if self.server:
-            self.server.close()
-            self.server = None
-
-
-@dataclass(slots=True)
-class SendGridPeer:
-    """SendGrid's API on loopback, a thousand readers a request, slow enough to be killed at every moment of one."""
-
-    server: FakeSendGrid | None = None
-    delay: float = 0.15
-    command: Sequence[str] = ("newsletter",)
-    config: str = (
-        '[delivery]\nprovider = "sendgrid"\nfrom_address = "digest@digest.test"\npostal_address = "1 Street"\n'
-        '[web]\nbase_url = "http://localhost:8000"\n'
-    )
-    most_in_doubt: int = 1000
-
-    def start(self) -> None:
-        """A new server."""
-        self.close()
-        self.server = FakeSendGrid(script=itertools.repeat(self._slowly)).__enter__()
-
-    def _slowly(self, service: FakeSendGrid, handler: Handler, payload: dict[str, Any]) -> None:
-        time.sleep(self.delay)
-        service.take(payload)
-        time.sleep(self.delay)
-        with contextlib.suppress(OSError):  # Whoever asked was killed.
-            respond(handler, 202, X_Message_Id="made-here")
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Where it is, and the key."""
-        return {"SENDGRID_HOST": self.server.host if self.server else "", "SENDGRID_API_KEY": KEY}
-
-    def taken(self) -> Counter[str]:
-        """What the server took."""
-        return Counter(mail.to for mail in self.server.mails) if self.server else Counter()
-
-    def reports(self) -> list[dict[str, object]]:
-        """That each mail that it took arrived."""
-        payloads = self.server.payloads if self.server else []
-        rows = [row for payload in payloads for row in payload["personalizations"]]
-        known = {row["custom_args"]["key"]: row["custom_args"] for row in rows}
-        taken = self.server.accepted if self.server else Counter[str]()
-        moment = int(DAY.timestamp())
-        return [{**known[key], "event": "delivered", "sg_event_id": key, "timestamp": moment} for key in taken]
-
-    def close(self) -> None:
-        """End the server."""
-        if self.server:
-            self.server.close()
-            self.server = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +55,7 @@ class Folder:
     """An owner's folder with a draft and readers; `newsletter` is run in it against a peer."""
 
     path: Path
-    peer: Peer
+    peer: Peer[Any]
 
     @property
     def database(self) -> Path:
@@ -267,7 +99,7 @@ class Folder:
         return Found(kills, lost, doubled, counts["in_doubt"], dict(counts))
 
 
-def prepare(folder: Path, peer: Peer, readers: int) -> None:
+def prepare(folder: Path, peer: Peer[Any], readers: int) -> None:
     """Make the folder that every round is a copy of: a draft, and so many readers."""
     peer.start()
     with publisher() as site:
@@ -295,7 +127,7 @@ def prepare(folder: Path, peer: Peer, readers: int) -> None:
     store.close()
 
 
-def fresh(template: Path, folder: Path, peer: Peer) -> Folder:
+def fresh(template: Path, folder: Path, peer: Peer[Any]) -> Folder:
     """A copy of the prepared folder, and a peer that counts from nothing."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(template, folder)
@@ -382,9 +214,6 @@ def main() -> int:
     print(f"  all {kills:5} {lost:5} {doubled:7} {doubts:8} {unknown:5}  at most {peer.most_in_doubt} in doubt a kill")
     return 1 if lost or doubled or doubts > peer.most_in_doubt * kills else 0
 
-
-PEERS: dict[str, Callable[[], Peer]] = {"counting": CountingPeer, "sendgrid": SendGridPeer, "smtp": SmtpPeer}
-"""By the name of the provider."""
 
 if __name__ == "__main__":
     sys.exit(main())

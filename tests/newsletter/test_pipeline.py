@@ -129,6 +129,31 @@ def shop(store: Store) -> Iterator[Callable[..., Shop]]:
         service.__exit__(None, None, None)
 
 
+@pytest.mark.parametrize("most", [3, 9], ids=["another draft", "no draft"])
+def test_a_draft_that_another_process_sends_while_it_is_made_again_is_left_to_it(
+    shop: Callable[..., Shop], most: int
+) -> None:
+    def behave(handler: fake.Handler, body: dict[str, Any]) -> None:
+        if len(service.requests) > before:
+            with made.store.read() as session:
+                is_draft = issues.row_of(session, number).state == issues.DRAFT
+            if is_draft:
+                pipeline.freeze(made.press, number)
+        fake.good(handler, body)
+
+    before = 1000
+    made = shop(behave, at_a_time=1)
+    service = made.service
+    made.fill(*(candidate(n) for n in range(1, 5)))
+    number = made.build().number or 0
+    before = len(service.requests)
+    made.fill(*(candidate(n) for n in range(5, 9)))
+    again = Shop(made.store, service, most=most, at_a_time=1)
+    assert again.build() == Built(None, "another process has just made it", is_taken=True)
+    with made.store.read() as session:
+        assert issues.row_of(session, number).state == issues.FROZEN
+
+
 def changed(change: Callable[[dict[str, Any]], Any]) -> Behaviour:
     """A good answer of the writer's after this change; triage stays good."""
 

@@ -26,7 +26,8 @@ from newsletter.store.tables import SendingRow
 from newsletter.values import Message
 from newsletter.witness import NotTrusted
 from scripts import soak
-from scripts.soak import CountingPeer, Folder
+from scripts.peers import CountingPeer
+from scripts.soak import Folder
 from tests.newsletter.counting import BATCH, CountingServer
 from tests.newsletter.makers import DAY
 from tests.newsletter.test_deliveries import CLOCKS, Post, compose, counts, frozen

@@ -99,6 +99,22 @@ def test_what_holds_is_published_and_asked_for_once(desk: Callable[..., tuple[De
     assert len(summary.sections[1].blocks) == 3
 
 
+def test_two_processes_that_write_the_same_piece_up_at_once_keep_one_summary(
+    store: Store, desk: Callable[..., tuple[Desk, Scripted]], stored: Piece
+) -> None:
+    other, _ = desk(GOOD)
+
+    class Slow(Scripted):
+        def write(self, piece: Piece) -> Summary:
+            other.summary(piece, DAY)
+            return super().write(piece)
+
+    late = Desk(store, Slow([replace(GOOD, model="model-2")]), Excerpts(SPECS), SPECS)
+    number, summary = late.summary(stored, DAY)
+    assert (number, summary) == other.summary(stored, DAY)
+    assert summary.model == "model-1"
+
+
 def test_what_fails_goes_back_once_named(desk: Callable[..., tuple[Desk, Scripted]], stored: Piece) -> None:
     made, writer = desk(MIXED, GOOD)
     _, summary = made.summary(stored, DAY)
