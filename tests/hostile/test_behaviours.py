@@ -63,8 +63,8 @@ def _check_report(behaviour: Behaviour, outcome: Outcome) -> None:
 
 def _check_mail(behaviour: Behaviour, outcome: Outcome) -> None:
     """What stands in the mail: the stated words as they are, and nothing of what must never be in it."""
-    shown, typed = _read(outcome.html), " ".join(outcome.text.split())
-    for words in behaviour.mailed:
+    shown, typed = _without_space(_read(outcome.html)), _without_space(outcome.text.replace("\n> ", "\n"))
+    for words in map(_without_space, behaviour.mailed):
         assert words in shown and words in typed
     for words in behaviour.never:
         assert words not in outcome.html and words not in outcome.text
@@ -74,7 +74,12 @@ def _read(page: str) -> str:
     """The words of a page as its reader sees them."""
     from lxml import html
 
-    return " ".join(html.document_fromstring(page).text_content().split()) if page else ""
+    return str(html.document_fromstring(page).text_content()) if page else ""
+
+
+def _without_space(text: str) -> str:
+    """The text without what differs by where its lines are broken."""
+    return "".join(text.split())
 
 
 def test_there_are_more_than_a_hundred_behaviours_each_of_its_own_name() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 
-from newsletter.intake import GONE, WAITING
-from tests.hostile.publisher import FAILED, FEED, FEED_HOST, FIRST, SECOND, Behaviour, Outcome, good, rss, served
+from newsletter.intake import FAILED, GONE
+from tests.hostile.publisher import FEED, FEED_HOST, FIRST, SECOND, Behaviour, Outcome, good, rss, served
 from tests.newsletter.loopback import reply
 
 _FEED = rss(good(0))
@@ -51,7 +51,11 @@ BEHAVIOURS = (
     _no_feed("a web page", _PAGE.format("", ""), "a web page, not a feed"),
     _no_feed("a web page that names its feed", _PAGE.format(_ALTERNATE, ""), f"this feed: http://{FEED_HOST}/real.xml"),
     _no_feed("a web page called a feed", _PAGE.format("", ""), "a web page, not a feed", "application/rss+xml"),
-    _no_feed("a page that names a script as its feed", _PAGE.format(_ALTERNATE.replace("/real.xml", "javascript:x"), ""), "not a feed$"),
+    _no_feed(
+        "a page that names a script as its feed",
+        _PAGE.format(_ALTERNATE.replace("/real.xml", "javascript:x"), ""),
+        "not a feed$",
+    ),
     _no_feed("a login page", _LOGIN, "a login page, not a feed"),
     _no_feed("a challenge for browsers", _CHALLENGE, "a web page, not a feed"),
     _no_feed("'not found' in a page", _PAGE.format("", "<h1>404</h1>"), "a web page, not a feed"),
@@ -69,7 +73,9 @@ BEHAVIOURS = (
     _no_feed("a drawing", '<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', "neither RSS", "image/svg+xml"),
     _no_feed("an outline", '<opml version="2.0"><body><outline text="a"/></body></opml>', "neither RSS", "text/x-opml"),
     _no_feed("a fault of SOAP", "<soap:Envelope><soap:Fault/></soap:Envelope>", "neither RSS", "text/xml"),
-    _no_feed("an error of a storage service", "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "neither"),
+    _no_feed(
+        "an error of a storage service", "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "neither"
+    ),
     *(
         _status(status, f"answers {status[:3]}")
         for status in (
@@ -105,7 +111,15 @@ BEHAVIOURS = (
         (FIRST,),
         fetches=2,
     ),
-    Behaviour("is gone for good", {FEED: [reply(b"", "410 Gone"), served(_FEED)]}, (), GONE, "410 Gone", fetches=2, check=_asked_once),
+    Behaviour(
+        "is gone for good",
+        {FEED: [reply(b"", "410 Gone"), served(_FEED)]},
+        (),
+        GONE,
+        "410 Gone",
+        fetches=2,
+        check=_asked_once,
+    ),
     Behaviour(
         "fails twice and comes back",
         {FEED: [reply(b"", "503 Service Unavailable"), served(b""), served(rss(good(0), good(1)))]},
@@ -122,5 +136,3 @@ BEHAVIOURS = (
         fetches=3,
     ),
 )
-
-__all__ = ["BEHAVIOURS", "WAITING"]

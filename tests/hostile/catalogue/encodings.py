@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import codecs
 
-from tests.hostile.publisher import FAILED, FEED, FIRST, SECOND, Behaviour, good, item, rss, served
+from newsletter.intake import FAILED
+from tests.hostile.publisher import FEED, FIRST, SECOND, Behaviour, good, item, rss, served
 
 _WORDS = "Ångström’s naïve café"
 _LATIN = "Ångström and naïve café"
-_JAPANESE, _RUSSIAN, _CHINESE = "研究者は新しい結果を発表した", "Новые результаты исследований", "研究人员发表了新的结果"
+_JAPANESE, _RUSSIAN, _CHINESE = (
+    "研究者は新しい結果を発表した",
+    "Новые результаты исследований",
+    "研究人员发表了新的结果",
+)
 
 
 def _declared(name: str) -> str:
@@ -64,14 +69,23 @@ BEHAVIOURS = (
     _spoiled("has a null in a title", b"ZZ", b"\0", FIRST, "Second title", _THIRD),
     _spoiled("has a null in a tag", b"<title>Second", b"<ti\0tle>Second", FIRST, "Second ZZ title", _THIRD),
     Behaviour(
+        "has one bad byte among good letters",
+        {FEED: served(rss(good(0), item(_WORDS * 3, 2), item("A bad @ byte", 3)).encode().replace(b"@", b"\xff"))},
+        (FIRST, _WORDS * 3, "A bad \N{REPLACEMENT CHARACTER} byte"),
+    ),
+    Behaviour(
         "has nulls between all letters of one item",
-        {FEED: served(rss(good(0)).encode().replace(b"</channel>", "<item><title>N</title></item>".encode("utf-16-le")))},
-        (FIRST,),
+        {
+            FEED: served(
+                rss(good(0)).encode().replace(b"</channel>", "<item><title>N</title></item>".encode("utf-16-le"))
+            )
+        },
+        (FIRST, "N"),
     ),
     Behaviour(
         "is UTF-7 and smuggles a script",
         {FEED: served(rss(good(0), item("+ADw-script+AD4-", 2), head=_declared("utf-7")), "text/xml; charset=utf-7")},
-        (FIRST, "+ADw-script+AD4-"),
+        (FIRST, "Untitled"),
     ),
     Behaviour(
         "is EBCDIC",
