@@ -51,7 +51,7 @@ def _all(**changes: Callable[[int], str]) -> str:
 
 
 _LONG_AGO = "".join(
-    item(f"The report of station {n}", n, date="Mon, 01 Jan 2018 00:00:00 GMT", text="A short report.")
+    item(f"The report of station {n}", 1_000 + n, date="Mon, 01 Jan 2018 00:00:00 GMT", text="A short report.")
     for n in range(400)
 )
 
