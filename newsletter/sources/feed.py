@@ -231,10 +231,11 @@ def _refusal(body: bytes, url: str) -> str:
 
 
 def _is_html(start: bytes) -> bool:
-    """Whether the first element, comments and XML declarations aside, is one of HTML."""
+    """Whether the first element, comments and declarations aside, is one of HTML; feeds with its doctype exist."""
     start = re.sub(rb"<!--.*?-->", b"", start, flags=re.DOTALL)
-    first = re.search(rb"<(?:!doctype\s+)?([a-zA-Z][\w:.-]*)", start, re.IGNORECASE)
-    return first is not None and first.group(1).lower() in _HTML_ELEMENTS
+    rest, doctypes = re.subn(rb"<!doctype\s+html\b[^<>\[]*>", b"", start, flags=re.IGNORECASE)
+    first = re.search(rb"<(?:!doctype\s+)?([a-zA-Z][\w:.-]*)", rest, re.IGNORECASE)
+    return first.group(1).lower() in _HTML_ELEMENTS if first else doctypes > 0
 
 
 def _refusal_of_page(page: str, url: str) -> str:

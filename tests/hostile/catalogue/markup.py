@@ -78,7 +78,12 @@ BEHAVIOURS = (
         SECOND,
         slow=True,
     ),
-    _feed("nests 100,000 items", rss(good(0), "<item>" * 100_000), FIRST, notes="98000 entries in the middle|without title"),
+    _feed(
+        "nests 100,000 items",
+        rss(good(0), "<item>" * 100_000),
+        FIRST,
+        notes="98000 entries in the middle|without title",
+    ),
     _feed(
         "nests 5,000 elements of HTML in a text",
         rss(good(0), item(SECOND, 2, text="<div>" * 5_000 + "Deep.")),
@@ -179,6 +184,7 @@ BEHAVIOURS = (
     ),
     _feed("writes a declaration in the middle", rss(good(0), '<?xml version="1.0"?>', good(1)), FIRST, SECOND),
     _feed("begins with blank lines and a warning", "\n\nWarning: deprecated\n" + rss(good(0), good(1)), FIRST, SECOND),
+    _feed("has the doctype of a web page", rss(good(0), good(1), head="<!DOCTYPE html>"), FIRST, SECOND),
     _feed("says it is XML 1.1", rss(good(0), good(1), head='<?xml version="1.1"?>'), FIRST, SECOND),
     _feed("holds two feeds", rss(good(0)) + rss(good(1)), FIRST, SECOND),
     Behaviour(
