@@ -26,6 +26,7 @@ MAX_GUID = 2_000
 Parsed = dict[str, Any]
 
 _HTML_ELEMENTS = frozenset({b"html", b"head", b"body", b"meta", b"script", b"style", b"div", b"main"})
+_FEED_ELEMENTS = frozenset({b"rss", b"feed", b"rdf:rdf", b"channel"})
 _MARKUP = re.compile(r"</(?:p|div|a|li|em|strong|b|i|h[1-6]|blockquote)>|<br\s*/?>", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?:jr|sr|ii|iii|iv|ph\.?\s?d|m\.?d|esq|m\.?sc|b\.?sc)\.?", re.IGNORECASE)
 _GROUP = re.compile(r"\b(?:the|team|group|labs?|staff|editors|foundation|institute|university)\b", re.IGNORECASE)
@@ -235,7 +236,8 @@ def _is_html(start: bytes) -> bool:
     start = re.sub(rb"<!--.*?-->", b"", start, flags=re.DOTALL)
     rest, doctypes = re.subn(rb"<!doctype\s+html\b[^<>\[]*>", b"", start, flags=re.IGNORECASE)
     first = re.search(rb"<(?:!doctype\s+)?([a-zA-Z][\w:.-]*)", rest, re.IGNORECASE)
-    return first.group(1).lower() in _HTML_ELEMENTS if first else doctypes > 0
+    name = first.group(1).lower() if first else b""
+    return name in _HTML_ELEMENTS or (doctypes > 0 and name not in _FEED_ELEMENTS)
 
 
 def _refusal_of_page(page: str, url: str) -> str:

@@ -61,7 +61,7 @@ CHILD_MEMORY = 700_000_000
 FIRST, SECOND, THIRD = (f"What the {which} good piece found" for which in ("first", "second", "third"))
 GOOD = (FIRST, SECOND, THIRD)
 
-_TRUSTING_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+TRUSTING_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _TRACES = re.compile(r"Traceback|\.py\"|line \d+, in | at 0x[0-9a-f]{8,}")
 
 Resolved = Sequence[str] | OSError | Callable[[], Sequence[str]]
@@ -203,7 +203,7 @@ def run(behaviour: Behaviour, store: Store, sandbox: Sandbox) -> Outcome:
 
 def intake_of(store: Store, sandbox: Sandbox, world: World, patience: float) -> Intake:
     """The real intake, in a world of its own."""
-    door = Door(timeout_seconds=patience, resolve=world.resolve, connect=world.connect, tls=_TRUSTING_NOBODY)
+    door = Door(timeout_seconds=patience, resolve=world.resolve, connect=world.connect, tls=TRUSTING_NOBODY)
     limits = FetchingConfig(max_feed_bytes=MAX_FEED_BYTES, max_page_bytes=MAX_PAGE_BYTES)
     return Intake(store, door, sandbox, limits, max_age_days=30)
 

@@ -29,7 +29,8 @@ _TEASER = "The beginning of it, and then ..."
 _FEED = rss(good(0), item(SECOND, 2, text=_TEASER), item(THIRD, 3, text=_TEASER))
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 _WORDS = "".join(f"<p>{p}</p>" for p in article(400, 3).split("\n\n"))
-_PAGE = f"<html><body><nav>Home</nav><article><h1>{THIRD}</h1>{_WORDS}</article></body></html>"
+PAGE = "<html><body><nav>Home</nav><article><h1>{}</h1>{}</article></body></html>"
+_PAGE = PAGE.format(THIRD, _WORDS)
 _LIMIT = "took more than 8 seconds|took more than 10 seconds|of memory|only \\d+ words"
 
 
