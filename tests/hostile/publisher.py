@@ -280,7 +280,7 @@ def item(
 
 def good(place: int, **changes: str) -> str:
     """One of three good items."""
-    return item(GOOD[place], place + 1, **changes)  # type: ignore[arg-type]  # a test names what it changes
+    return item(GOOD[place], place + 1, **changes)
 
 
 def rss(*items: str, head: str = '<?xml version="1.0" encoding="utf-8"?>', channel: str = "") -> str:

@@ -118,8 +118,10 @@ def test_a_crowd_of_bad_sources_costs_no_good_one_and_no_more_than_their_limits(
     bad = [behaviour for behaviour in catalogue.BEHAVIOURS if _fails_alone(behaviour)]
     sites = _named("bad", [behaviour.answers for behaviour in bad])  # type: ignore[misc]  # one answer each
     names, good = list(sites), _good_sites()
+    first, second, third = good
+    half = len(names) // 2
     # One good publisher at the beginning, one in the middle, one at the end.
-    order = [list(good)[0], *names[: len(names) // 2], list(good)[1], *names[len(names) // 2 :], list(good)[2]]
+    order = [first, *names[:half], second, *names[half:], third]
     crowd = Crowd({host: {**good, **sites}[host] for host in order}, store)
     reports, seconds = crowd.fetch(patience)
     assert len(bad) > 100

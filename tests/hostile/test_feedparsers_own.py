@@ -42,8 +42,8 @@ class Figures:
 
     def __str__(self) -> str:
         return (
-            f"feedparser's own feeds: {self.files} files, {self.refused} of them no feed to us; {self.read} entries with"
-            f" a title or a link, {self.kept} kept; {self.nameless} with neither; slowest {self.slowest:.2f} s"
+            f"feedparser's own feeds: {self.files} files, {self.refused} of them no feed to us; {self.read} entries"
+            f" with a title or a link, {self.kept} kept; {self.nameless} with neither; slowest {self.slowest:.2f} s"
         )
 
 

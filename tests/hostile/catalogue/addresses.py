@@ -71,7 +71,7 @@ REFUSED = {
     "a trailing dot": "127.0.0.1.",
     "localhost": "localhost",
     "localhost in capitals and with a dot": "LOCALHOST.",
-    "full-width digits": "１２７.０.０.１",
+    "full-width digits": "\uff11\uff12\uff17.\uff10.\uff10.\uff11",
     "circled digits": "①②⑦.⓪.⓪.①",
     "ideographic full stops": "127。0。0。1",
     "a zone": "[fe80::1%25lo]",

@@ -65,7 +65,7 @@ BEHAVIOURS = (
     _feed("is GB 18030 and says GB 2312", "gb2312", "gb18030", _CHINESE),
     _spoiled("has invalid UTF-8 in one title", b"ZZ", b"\xff\xfe\xc0\x80", FIRST, "Second ÿþÀ€ title", _THIRD),
     _spoiled("has surrogates in UTF-8", b"ZZ", b"\xed\xa0\x80", FIRST, "Second í € title", _THIRD),
-    _spoiled("has half a character in UTF-8", b"ZZ", b"\xe2\x82", FIRST, "Second â‚ title", _THIRD),
+    _spoiled("has half a character in UTF-8", b"ZZ", b"\xe2\x82", FIRST, "Second \u00e2\u201a title", _THIRD),
     _spoiled("has a null in a title", b"ZZ", b"\0", FIRST, "Second title", _THIRD),
     _spoiled("has a null in a tag", b"<title>Second", b"<ti\0tle>Second", FIRST, "Second ZZ title", _THIRD),
     Behaviour(

@@ -193,12 +193,14 @@ BEHAVIOURS = (
         tuple(f"One of very many: {n}" for n in range(MAX_ENTRIES)),
         notes="58000 entries in the middle, of 60000|1500 entries older than the newest 500",
         check=_only_the_feed,
+        slow=True,
     ),
     _feed(
         "sends 30,000 items without end tags",
         rss(*(f"<item><title>Never closed: {n}</title>" for n in range(30_000))),
         *(f"Never closed: {n}" for n in range(MAX_ENTRIES)),
         notes="27999 entries in the middle, of 29999|1501 entries older than the newest 500",
+        slow=True,
     ),
     Behaviour(
         "sends just as many entries as we can read",

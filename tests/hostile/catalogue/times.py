@@ -56,6 +56,11 @@ _LONG_AGO = "".join(
 )
 
 
+def _flood(number: int) -> list[str]:
+    """As many new pieces as are read of a feed, of a day of their own."""
+    return [item(f"Observation {n} of day {number}", 1_000 * number + n) for n in range(500)]
+
+
 def _nobody_asked_for_pages(outcome: Outcome) -> None:
     assert set(outcome.asked) == {FEED}
 
@@ -122,6 +127,20 @@ BEHAVIOURS = (
     _again(
         "writes its ids in other cases and with spaces",
         lambda n: _all(guid=lambda p: f"{' ' * n}ID-{p}" if n else f"ID-{p}"),
+    ),
+    Behaviour(
+        "gives all items the same teaser and no pages",
+        {FEED: served(rss(*(good(place, text="Read on at our site, and leave a comment.") for place in range(3))))},
+        GOOD,
+        notes="page: pages.example.com answers 404",
+    ),
+    Behaviour(
+        "brings 500 new pieces at every fetch",
+        {FEED: [served(rss(*_flood(number))) for number in range(2)]},
+        tuple(f"Observation {n} of day {number}" for number in range(2) for n in range(500)),
+        fetches=2,
+        within=60,
+        slow=True,
     ),
     Behaviour(
         "adds 400 back-dated pieces at once",
