@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import html
 import re
 import socket
@@ -19,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sqlmodel import col, select
+
 from newsletter import issues, pieces, pipeline, sections
 from newsletter.config import Config, FetchingConfig
 from newsletter.fetching import Door, connect_by_tcp
@@ -27,6 +30,7 @@ from newsletter.pipeline import Press
 from newsletter.rendering import LONGEST_READER
 from newsletter.sandbox import Sandbox
 from newsletter.store import Store
+from newsletter.store.tables import PieceRow
 from newsletter.summaries import Desk
 from newsletter.values import (
     Claim,
@@ -211,7 +215,7 @@ def intake_of(store: Store, sandbox: Sandbox, world: World, patience: float) -> 
 def stored_in(store: Store) -> list[Piece]:
     """Every piece in the database, in the order in which they came."""
     with store.read() as session:
-        return list(pieces.by_ids(session, range(1, 2_000)).values())
+        return [pieces.to_piece(row) for row in session.exec(select(PieceRow).order_by(col(PieceRow.id)))]
 
 
 def publish(store: Store, now: dt.datetime) -> list[Piece]:
@@ -270,12 +274,18 @@ def item(
     extra: str = "",
 ) -> str:
     """An RSS item. Without a text it has a whole one, so that no page is asked for; ``seed`` tells items apart."""
-    body = "".join(f"<p>{p}</p>" for p in article(320, seed).split("\n\n")) if text is None else text
+    body = _whole(seed) if text is None else text
     return (
         f"<item><title>{title}</title><link>{link or f'http://{PAGE_HOST}/p/{seed}'}</link>"
         f"<guid isPermaLink='false'>{guid or f'id-{seed}'}</guid>{f'<pubDate>{date}</pubDate>' if date else ''}{extra}"
         f"<description>{html.escape(body)}</description></item>"
     )
+
+
+@functools.cache
+def _whole(seed: int) -> str:
+    """A text of more than 250 words."""
+    return "".join(f"<p>{paragraph}</p>" for paragraph in article(320, seed).split("\n\n"))
 
 
 def good(place: int, **changes: str) -> str:

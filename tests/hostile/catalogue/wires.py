@@ -40,9 +40,10 @@ def gzipped(data: bytes) -> bytes:
 def _bomb(size: int) -> bytes:
     """A feed that begins well and goes on with nothing but spaces, packed a thousand to one."""
     packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
-    block = b" " * 1_000_000
-    parts = [packer.compress(_FEED), *(packer.compress(block) for _ in range(size // len(block))), packer.flush()]
-    return b"".join(parts)
+    start = packer.compress(_FEED) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush the packer has forgotten what came before: the same block can be repeated as it is.
+    block = packer.compress(b" " * 1_000_000) + packer.flush(zlib.Z_FULL_FLUSH)
+    return start + block * (size // 1_000_000) + packer.flush()
 
 
 def _chunked(*chunks: bytes) -> bytes:
