@@ -191,6 +191,19 @@ def _decode_as(page: bytes, charset: str) -> str | None:
         return None
 
 
+_NO_PAGE = re.compile(r"\s*(?:%PDF-|%!PS|\{\s*[\"}]|\[\s*[\"{\[\]]|\{\\rtf)")
+"""How PDF, PostScript, JSON and RTF begin, which may hold hardly a byte that is no letter."""
+_CONTROLS = dict.fromkeys((*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)))
+_MOST_CONTROLS = 0.01
+"""Share of the characters up to which control characters are mistakes in text. (ESC is none: ISO-2022 begins so.)"""
+
+
+def _is_no_page(source: str) -> bool:
+    """Whether what was served for a page is data for some other program."""
+    controls = len(source) - len(source.translate(_CONTROLS))
+    return bool(_NO_PAGE.match(source)) or controls > _MOST_CONTROLS * len(source)
+
+
 # --- tree -----------------------------------------------------------------------------------------
 
 _TAG = re.compile(r"""<(/?)([a-zA-Z][\w:-]*)(?:[^<>=]++|=\s*+(?:"[^"]*+"|'[^']*+')?+)*+>""")
@@ -773,9 +786,11 @@ def extract(page: bytes | str, charset: str = "") -> str:
     """The light text of the article on a page; empty when there is none.
 
     ``charset`` is the one in the header of the answer, if any. A page is often served with a wrong one: a
-    byte order mark and bytes that are UTF-8 beyond doubt are believed first.
+    byte order mark and bytes that are UTF-8 beyond doubt are believed first. A PDF, a film, an archive or JSON in
+    place of a page has no text, whatever it is called.
     """
-    root = _parse(_decode(page, charset) if isinstance(page, bytes) else page)
+    source = _decode(page, charset) if isinstance(page, bytes) else page
+    root = None if _is_no_page(source) else _parse(source)
     if root is None:
         return ""
     body = root.find("body")

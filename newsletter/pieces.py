@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -25,6 +26,12 @@ SKETCH_SIZE = 200
 SHINGLE_WORDS = 5
 ALIKE = 0.6
 """Share of common shingles from which two texts are one piece; a translated or rewritten text stays below."""
+ENOUGH = 40
+"""Shingles from which two texts can be told to be one; a text of so many has about 45 words."""
+TELLING = SKETCH_SIZE - math.ceil(ALIKE * SKETCH_SIZE) + 1
+"""So many of the smallest hashes of two texts that are alike have one in common: fewer differ, of `SKETCH_SIZE`."""
+COMMON = 50
+"""Texts in which a hash stands that tells nothing: boilerplate, which a text does not have from its twin."""
 LOOK_BACK = dt.timedelta(days=120)
 """How far back near-duplicates are looked for; known addresses are known for ever."""
 
@@ -160,17 +167,53 @@ def same_piece(one: Piece, other: Piece, one_sketch: Sequence[int], other_sketch
     """Whether two pieces with different identities are one: nearly the same text, or the same title
     and an author in common.
 
-    Titles that count differently are never one piece.
+    Titles that count differently are never one piece. A teaser is too short to tell by: some sources give all their
+    pieces the same one.
     """
     if ordinals(one.title) != ordinals(other.title):
         return False
-    if likeness(one_sketch, other_sketch) >= ALIKE:
+    if min(len(one_sketch), len(other_sketch)) >= ENOUGH and likeness(one_sketch, other_sketch) >= ALIKE:
         return True
     key = title_key(one.title)
     if len(key.split()) < 4 or key != title_key(other.title):
         return False
     surnames = {name.split()[-1].casefold() for name in one.authors if name.split()}
     return any(name.split()[-1].casefold() in surnames for name in other.authors if name.split())
+
+
+class _Twins:
+    """Finds the first of many pieces that is the same as a new one, comparing it with few of them.
+
+    To compare with each would take a minute when a publisher brings 500 new pieces a day for a week.
+    """
+
+    def __init__(self, known: Iterable[tuple[Piece, Sequence[int]]]) -> None:
+        self._pieces: list[tuple[Piece, Sequence[int]]] = []
+        self._by_hash: defaultdict[int, list[int]] = defaultdict(list)
+        self._by_title: defaultdict[str, list[int]] = defaultdict(list)
+        for piece, its in known:
+            self.add(piece, its)
+
+    def add(self, piece: Piece, its: Sequence[int]) -> None:
+        """Let this piece, with its sketch, be found."""
+        place = len(self._pieces)
+        self._pieces.append((piece, its))
+        self._by_title[title_key(piece.title)].append(place)
+        for value in its[:TELLING]:
+            self._by_hash[value].append(place)
+
+    def of(self, piece: Piece, its: Sequence[int]) -> Piece | None:
+        """The piece that this one is the same as; None when there is none."""
+        found = (self._pieces[place] for place in sorted(self._near(piece, its)))
+        return next((other for other, others in found if same_piece(piece, other, its, others)), None)
+
+    def _near(self, piece: Piece, its: Sequence[int]) -> set[int]:
+        near = set(self._by_title.get(title_key(piece.title), [])[:COMMON])
+        for value in its[:TELLING]:
+            places = self._by_hash.get(value, [])
+            if len(places) <= COMMON:
+                near.update(places)
+        return near
 
 
 @dataclass(slots=True)
@@ -203,15 +246,15 @@ def store(session: Session, reading: Sequence[tuple[Piece, tuple[str, ...]]], no
     a new title is not a new piece.
     """
     result = Stored()
-    recent = _recent(session, now) if reading else []
-    for piece, names in reading:
+    sketches = [sketch(piece.text) for piece, _ in reading]
+    twins = _Twins(_recent(session, now, [piece.title for piece, _ in reading], sketches) if reading else ())
+    for (piece, names), own in zip(reading, sketches, strict=True):
         owners = known(session, names)
         if owners:
             _link(session, next(iter(owners.values())), piece, names, now)
             result.known += 1
             continue
-        own = sketch(piece.text)
-        twin = next((other for other, its in recent if same_piece(piece, other, own, its)), None)
+        twin = twins.of(piece, own)
         if twin is not None:
             _link(session, twin.id, piece, names, now)
             _complete(session, twin, piece, own)
@@ -219,7 +262,7 @@ def store(session: Session, reading: Sequence[tuple[Piece, tuple[str, ...]]], no
             continue
         stored = _insert(session, piece, own, now)
         _link(session, stored.id, piece, names, now)
-        recent.append((stored, own))
+        twins.add(stored, own)
         result.new.append(stored)
     return result
 
@@ -287,9 +330,23 @@ def set_text(session: Session, piece_id: int, piece: Piece, own: Sequence[int] |
     )
 
 
-def _recent(session: Session, now: dt.datetime) -> list[tuple[Piece, Sequence[int]]]:
-    rows = session.exec(select(PieceRow).where(col(PieceRow.first_seen) >= now - LOOK_BACK).order_by(col(PieceRow.id)))
-    return [(to_piece(row), row.sketch) for row in rows]
+def _recent(
+    session: Session, now: dt.datetime, titles: Iterable[str], sketches: Iterable[Sequence[int]]
+) -> Iterator[tuple[Piece, Sequence[int]]]:
+    """The pieces of the last months, with their sketches, that may be one of those with these titles and sketches."""
+    keys = {title_key(title) for title in titles}
+    hashes = {value for its in sketches for value in its[:TELLING]}
+    rows = session.exec(
+        select(PieceRow.id, PieceRow.title, PieceRow.sketch)
+        .where(col(PieceRow.first_seen) >= now - LOOK_BACK)
+        .order_by(col(PieceRow.id))
+    ).yield_per(1_000)
+    near = {
+        number or 0: its
+        for number, title, its in rows
+        if not hashes.isdisjoint(its[:TELLING]) or title_key(title) in keys
+    }
+    yield from ((piece, near[number]) for number, piece in by_ids(session, near).items())
 
 
 def unread_pages(session: Session, now: dt.datetime, tries: int = 3, days: int = 3) -> list[Piece]:
@@ -344,9 +401,13 @@ def _other_sources(session: Session, piece_ids: Sequence[int]) -> dict[int, tupl
 
 
 def by_ids(session: Session, numbers: Iterable[int]) -> dict[int, Piece]:
-    """Stored pieces by their numbers."""
-    rows = session.exec(select(PieceRow).where(col(PieceRow.id).in_(list(numbers))))
-    return {row.id or 0: to_piece(row) for row in rows}
+    """Stored pieces by their numbers, the lowest first."""
+    wanted = sorted(set(numbers))
+    found: dict[int, Piece] = {}
+    for start in range(0, len(wanted), 500):
+        rows = session.exec(select(PieceRow).where(col(PieceRow.id).in_(wanted[start : start + 500])))
+        found.update((row.id or 0, to_piece(row)) for row in rows)
+    return {number: found[number] for number in wanted if number in found}
 
 
 def to_piece(row: PieceRow) -> Piece:

@@ -8,7 +8,7 @@ import html.parser
 import io
 import re
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from xml.sax import SAXException
 
@@ -26,11 +26,23 @@ MAX_GUID = 2_000
 Parsed = dict[str, Any]
 
 _HTML_ELEMENTS = frozenset({b"html", b"head", b"body", b"meta", b"script", b"style", b"div", b"main"})
+_FEED_ELEMENTS = frozenset({b"rss", b"feed", b"rdf:rdf", b"channel"})
 _MARKUP = re.compile(r"</(?:p|div|a|li|em|strong|b|i|h[1-6]|blockquote)>|<br\s*/?>", re.IGNORECASE)
 _SUFFIX = re.compile(r"(?:jr|sr|ii|iii|iv|ph\.?\s?d|m\.?d|esq|m\.?sc|b\.?sc)\.?", re.IGNORECASE)
 _GROUP = re.compile(r"\b(?:the|team|group|labs?|staff|editors|foundation|institute|university)\b", re.IGNORECASE)
 _EMAIL = re.compile(r"[<(\[]?\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\b[>)\]]?")
 _NOBODY = frozenset({"", "admin", "administrator", "webmaster", "noreply"})
+
+_LITERAL = {b"<![CDATA[": b"]]>", b"<!--": b"-->"}
+_ENTRY_TAG = re.compile(rb"<!\[CDATA\[|\]\]>|<!--|-->|<(?:item|entry)(?=[\s>])|</(?:item|entry)\s*>", re.IGNORECASE)
+_MOST_READ = 2_000
+"""Entries that are read of a feed; 60,000 take up to 9 s, and of these the newest `MAX_ENTRIES` are kept."""
+_LONG_TAG = re.compile(rb"<([a-zA-Z][\w:.-]*)\s([^<>]{10000,})>")
+_MOST_ATTRIBUTES = 200
+_MOST_AROUND = 20_000
+"""Bytes outside the entries up to which each entry is read alone: they are read anew with every one."""
+_FEW_ERRORS = 0.1
+"""Share of the bytes beyond ASCII that may be wrong in a feed that is still UTF-8."""
 
 _MISTAKES = (
     ArithmeticError,
@@ -54,12 +66,14 @@ def parse(body: bytes, content_type: str = "", url: str = "") -> Parsed:
     refusal = _refusal(body, url)
     if refusal:
         return _refused(refusal)
-    found, lost = _read(_without_bad_references(body), _true_type(body, content_type), url)
+    body, content_type = _in_utf_8(_without_nulls(body), content_type)
+    body, notes = _without_the_middle(_without_bad_references(_without_bad_attributes(body)))
+    found, lost = _read(body, content_type, url)
     if not found.entries and not found.version:
         return _refused("the answer is neither RSS nor Atom")
     if not found.entries and isinstance(found.get("bozo_exception"), SAXException):
         return _refused("the answer is a damaged feed without a single whole entry")
-    return _feed(found, lost)
+    return _feed(found, lost, notes)
 
 
 def certainty(parsed: Parsed) -> int:
@@ -117,21 +131,73 @@ def _bare(name: str) -> str:
 def _read(body: bytes, content_type: str, url: str) -> tuple[Any, int]:
     """What feedparser makes of the body, and how many entries it could not read.
 
-    On some broken markup feedparser raises and would take the whole feed with it; then each entry is read
-    alone.
+    On some broken markup feedparser raises and would take the whole feed with it, and behind a tag that is never
+    closed it finds no further entry. Then each entry is read alone.
     """
+    entries = _spans(body)
     try:
-        return _by_feedparser(body, content_type, url), 0
+        whole = _by_feedparser(body, content_type, url)
     except _MISTAKES:
-        items = list(re.finditer(rb"<(item|entry)[\s>].*?</\1\s*>", body, re.DOTALL | re.IGNORECASE))[:MAX_ENTRIES]
-        if not items:
+        if not entries:
             raise
-    head = body[: items[0].start()]
+        return _read_alone(body, entries, content_type, url)
+    around = len(body) - sum(end - start for start, end in entries)
+    if whole.bozo and len(entries) > _told(whole) and around <= _MOST_AROUND:
+        alone, lost = _read_alone(body, entries, content_type, url)
+        if _told(alone) > _told(whole):
+            return alone, lost
+    return whole, 0
+
+
+def _spans(body: bytes) -> list[tuple[int, int]]:
+    """Where the entries begin and end, as far as their own tags tell. One that has no end ends at the next.
+
+    What a comment or CDATA holds is no tag, unless nothing ends it: then what looks like one is our best guess.
+    """
+    last_end = {end: body.rfind(end) for end in _LITERAL.values()}
+    found: list[tuple[int, int]] = []
+    start, literal_until = -1, b""
+    for tag in _ENTRY_TAG.finditer(body):
+        mark = tag.group().upper()
+        if literal_until:
+            literal_until = b"" if mark == literal_until else literal_until
+        elif mark in _LITERAL:
+            literal_until = _LITERAL[mark] if last_end[_LITERAL[mark]] > tag.start() else b""
+        else:
+            begins = not mark.startswith(b"</")
+            if start >= 0:
+                found.append((start, tag.start() if begins else tag.end()))
+            start = tag.start() if begins else -1
+    return found
+
+
+def _without_the_middle(body: bytes) -> tuple[bytes, list[str]]:
+    """The body with so many entries as can be read in time, and a note when it had more.
+
+    A list of many is in order of time, whichever way: what is new is at one of its ends.
+    """
+    entries = _spans(body)
+    unread = len(entries) - _MOST_READ
+    if unread <= 0:
+        return body, []
+    end, start = entries[_MOST_READ // 2 - 1][1], entries[-_MOST_READ // 2][0]
+    return body[:end] + body[start:], counted(unread, f"in the middle, of {len(entries)} in all, left out")
+
+
+def _told(found: Any) -> int:
+    """How many entries have what we need of one."""
+    return sum(1 for entry in found.entries if entry.get("title") or entry.get("link"))
+
+
+def _read_alone(body: bytes, entries: Sequence[tuple[int, int]], content_type: str, url: str) -> tuple[Any, int]:
+    """What feedparser makes of each of the first `MAX_ENTRIES` alone, and how many it could not read."""
+    head, tail = body[: entries[0][0]], body[entries[-1][1] :]
+    tail = tail if len(tail) <= _MOST_AROUND else b""
     found = _by_feedparser(head, content_type, url)
     lost = 0
-    for item in items:
+    for start, end in entries[:MAX_ENTRIES]:
         try:
-            found.entries += _by_feedparser(head + item.group(), content_type, url).entries
+            found.entries += _by_feedparser(head + body[start:end] + tail, content_type, url).entries
         except _MISTAKES:
             lost += 1
     return found, lost
@@ -166,10 +232,12 @@ def _refusal(body: bytes, url: str) -> str:
 
 
 def _is_html(start: bytes) -> bool:
-    """Whether the first element, comments and XML declarations aside, is one of HTML."""
+    """Whether the first element, comments and declarations aside, is one of HTML; feeds with its doctype exist."""
     start = re.sub(rb"<!--.*?-->", b"", start, flags=re.DOTALL)
-    first = re.search(rb"<(?:!doctype\s+)?([a-zA-Z][\w:.-]*)", start, re.IGNORECASE)
-    return first is not None and first.group(1).lower() in _HTML_ELEMENTS
+    rest, doctypes = re.subn(rb"<!doctype\s+html\b[^<>\[]*>", b"", start, flags=re.IGNORECASE)
+    first = re.search(rb"<(?:!doctype\s+)?([a-zA-Z][\w:.-]*)", rest, re.IGNORECASE)
+    name = first.group(1).lower() if first else b""
+    return name in _HTML_ELEMENTS or (doctypes > 0 and name not in _FEED_ELEMENTS)
 
 
 def _refusal_of_page(page: str, url: str) -> str:
@@ -213,19 +281,38 @@ class _Text(html.parser.HTMLParser):
             self.parts.append(" ")
 
 
-def _true_type(body: bytes, content_type: str) -> str:
-    """The content type, with UTF-8 when the body is that beyond doubt, whatever header and XML declaration
-    say.
+def _in_utf_8(body: bytes, content_type: str) -> tuple[bytes, str]:
+    """The body and its content type, both with UTF-8 when it is that beyond doubt, whatever anyone says of it.
 
-    Text of another encoding with letters beyond ASCII is hardly ever valid UTF-8 by chance.
+    Text of another encoding with letters beyond ASCII is hardly ever valid UTF-8 by chance. A few bad bytes among
+    many good ones are U+FFFD: else they would have the whole feed read as Windows-1252.
     """
     if body.isascii():
-        return content_type
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError:
-        return content_type
-    return "application/xml; charset=utf-8"
+        return body, content_type
+    text = body.decode("utf-8", "replace")
+    bad = text.count("\N{REPLACEMENT CHARACTER}") - body.count("\N{REPLACEMENT CHARACTER}".encode())
+    foreign = len(body.translate(None, bytes(range(128))))
+    if bad > _FEW_ERRORS * foreign:
+        return body, content_type
+    return text.encode() if bad else body, "application/xml; charset=utf-8"
+
+
+def _without_nulls(body: bytes) -> bytes:
+    """The body without stray null bytes, which end a tag's name; unchanged when it is UTF-16 or UTF-32."""
+    is_wide = body.startswith((b"\xff\xfe", b"\xfe\xff")) or body.count(0) > _FEW_ERRORS * len(body)
+    return body if is_wide else body.replace(b"\0", b"")
+
+
+def _without_bad_attributes(body: bytes) -> bytes:
+    """The body with far too many attributes of an element gone: Expat takes 9 s for 100,000 of them."""
+
+    def mended(found: re.Match[bytes]) -> bytes:
+        name, attributes = found.groups()
+        if attributes.count(b"=") <= _MOST_ATTRIBUTES:
+            return found.group()
+        return b"<%s%s>" % (name, b"/" if attributes.endswith(b"/") else b"")
+
+    return _LONG_TAG.sub(mended, body)
 
 
 def _without_bad_references(body: bytes) -> bytes:
@@ -241,7 +328,7 @@ def _without_bad_references(body: bytes) -> bytes:
     return re.sub(rb"&#([0-9]+|[xX][0-9a-fA-F]+);?", mended, body)
 
 
-def _feed(found: Any, lost: int) -> Parsed:
+def _feed(found: Any, lost: int, notes: list[str]) -> Parsed:
     atom = found.version.startswith("atom")
     inherited = _authors(found.feed) if atom else []  # RFC 4287, 4.2.1: entries without an author have the feed's
     kept: list[Parsed] = []
@@ -263,7 +350,8 @@ def _feed(found: Any, lost: int) -> Parsed:
         "links": [_text(found.feed.get(name), MAX_URL) for name in ("id", "link")]
         + [_text(link.get("href"), MAX_URL) for link in found.feed.get("links", [])[:20]],
         "entries": newest,
-        "notes": counted(nameless, "without title and link left out")
+        "notes": notes
+        + counted(nameless, "without title and link left out")
         + counted(lost, "that cannot be read left out")
         + counted(len(kept) - len(newest), f"older than the newest {MAX_ENTRIES} left out"),
     }

@@ -444,6 +444,20 @@ def test_an_abstract_loses_the_head_that_arxiv_gives_it(head: str) -> None:
     assert abstract(f"{head}We show that $a<b$\nholds. Abstract: not.") == "We show that $a<b$ holds. Abstract: not."
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"%PDF-1.7\n" + b"1 0 obj stream of words that are none endstream " * 100,
+        b'{\n  "text": "' + b"word " * 500 + b'"}',
+        b'[{"title": "' + b"word " * 500 + b'"}]',
+        b"{\\rtf1 " + b"word " * 500,
+        bytes(range(256)) * 500,
+    ],
+)
+def test_what_is_no_page_has_no_text(page: bytes) -> None:
+    assert extract(page) == ""
+
+
 # --- anything at all -----------------------------------------------------------------------------
 
 TAGS = "<p> </p> <div> </div> <li> <ul> <h2> </h2> <table> <tr> <td> <br> <sup> <sub> <a> <pre> <math> <!-- -->"

@@ -255,3 +255,37 @@ def test_a_piece_comes_back_from_the_database_as_it_went_in(store: Store) -> Non
     stored = _store(store, given).new[0]
     with store.read() as session:
         assert pieces.by_ids(session, [1])[1] == stored == replace(given, identity=stored.identity)
+
+
+SKETCH = st.lists(st.integers(0, 400), min_size=1, max_size=260, unique=True)
+
+
+@given(SKETCH, SKETCH, st.lists(st.integers(401, 700), max_size=150, unique=True))
+def test_sketches_of_like_texts_have_one_of_their_telling_hashes_in_common(
+    one: list[int], other: list[int], shared: list[int]
+) -> None:
+    first, second = (tuple(sorted({*own, *shared, *one})[: pieces.SKETCH_SIZE]) for own in (one, other))
+    if likeness(first, second) >= pieces.ALIKE:
+        assert set(first[: pieces.TELLING]) & set(second[: pieces.TELLING])
+
+
+def test_pieces_with_the_same_teaser_are_pieces_of_their_own(store: Store) -> None:
+    teaser = "Read the whole story at our site, and tell us in the comments what you think of it."
+    given = [
+        piece(n, title=f"{name} finds a way", text=teaser, identity="") for n, name in enumerate(("Ada", "Bo", "Cy"))
+    ]
+    with store.write() as session:
+        stored = pieces.store(session, identified(given), DAY)
+    assert len(stored.new) == 3 and not stored.merged
+
+
+def test_a_twin_is_found_among_hundreds_of_pieces(store: Store) -> None:
+    crowd = [
+        piece(n, title=f"Observation of the star {chr(65 + n // 26)}{chr(97 + n % 26)}", identity="")
+        for n in range(300)
+    ]
+    late = piece(900, title="Something else entirely", text=crowd[150].text, source=MAGAZINE, identity="", guid="g")
+    with store.write() as session:
+        pieces.store(session, identified(crowd), DAY)
+        stored = pieces.store(session, identified([late]), DAY)
+    assert [twin.title for _, twin in stored.merged] == [crowd[150].title]

@@ -447,3 +447,50 @@ SCRAPS = re.findall(
 def test_no_broken_markup_makes_the_parser_raise(scraps: list[str]) -> None:
     parsed = feed.parse(rss(" ".join(scraps), GOOD), "text/xml", SOURCE.url)
     assert parsed["refusal"] or isinstance(parsed["entries"], list)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<item><title>Never closed</item>",
+        "<item><title><![CDATA[Never closed</title></item>",
+        "<!-- never closed",
+    ],
+)
+def test_what_is_never_closed_costs_no_entry_after_it(sandbox: Sandbox, bad: str) -> None:
+    titles = [entry.title for entry in read(sandbox, rss(GOOD, bad, GOOD.replace("good", "late"))).entries]
+    assert titles[0] == titles[-1] == "Good" and len(titles) in (2, 3)
+
+
+def test_an_entry_in_a_comment_of_a_broken_feed_is_none(sandbox: Sandbox) -> None:
+    body = rss("<b>", GOOD, "<!-- <item><title>Old</title></item> -->", GOOD.replace("good", "late"))
+    assert [entry.title for entry in read(sandbox, body).entries] == ["Good", "Good"]
+
+
+def test_of_thousands_of_entries_both_ends_are_read(sandbox: Sandbox) -> None:
+    first = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    items = [
+        f"<item><title>{n}</title><pubDate>{(first + dt.timedelta(hours=n)).isoformat()}</pubDate></item>"
+        for n in range(5_000)
+    ]
+    for ordered in (items, items[::-1]):
+        reading = read(sandbox, rss(*ordered))
+        assert {entry.title for entry in reading.entries} == {str(n) for n in range(4_500, 5_000)}
+        assert reading.skipped[0] == "3000 entries in the middle, of 5000 in all, left out"
+
+
+def test_one_bad_byte_does_not_spoil_the_other_letters(sandbox: Sandbox) -> None:
+    good = "Ångström, naïve and café, à la carte"
+    body = rss(f"<item><title>{good}</title></item>", "<item><title>Bad @</title></item>")
+    titles = [entry.title for entry in read(sandbox, body.replace(b"@", b"\xff")).entries]
+    assert titles == [good, "Bad \N{REPLACEMENT CHARACTER}"]
+
+
+def test_far_too_many_attributes_cost_an_entry_only_these(sandbox: Sandbox) -> None:
+    attributes = " ".join(f"a{n}='1'" for n in range(100_000))
+    titles = [entry.title for entry in read(sandbox, rss(GOOD, f"<item {attributes}><title>B</title></item>")).entries]
+    assert titles == ["Good", "B"]
+
+
+def test_a_feed_with_the_doctype_of_a_web_page_is_a_feed(sandbox: Sandbox) -> None:
+    assert read(sandbox, b"<!DOCTYPE html>" + rss(GOOD).partition(b"?>")[2]).entries[0].title == "Good"
