@@ -154,7 +154,8 @@ def plan(
         for follows, given in groups.items()
     )
     session.add_all(AudienceHourRow(issue_id=issue, time_zone=z, due_at=due) for z, due in (due_in or {}).items())
-    session.add(SendingRow(issue_id=issue))
+    sending = SendingRow(issue_id=issue)
+    session.add(sending)
     session.flush()
     audience = subscribers.in_audience(now, frequency)
     columns, rows = _rows(issue, due_at, now, group_of, by_hour=due_in is not None)
@@ -166,6 +167,7 @@ def plan(
     written = session.exec(select(func.count()).select_from(DeliveryRow).where(DeliveryRow.issue_id == issue)).one()
     if expected != written:
         raise RuntimeError(f"the audience has {expected} readers and {written} deliveries were planned")
+    sending.audience = written
 
 
 def _rows(

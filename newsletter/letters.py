@@ -111,6 +111,14 @@ def address(press: Press, letter: ClaimedLetter) -> Message:
     )
 
 
+def tidy(press: Press) -> None:
+    """Keep nothing about people for longer than it may be kept; a few at a time, since others write meanwhile."""
+    more = True
+    while more:
+        with press.store.write() as session:
+            more = subscribers.tidy(session, now=press.clocks.now())
+
+
 class Courier:
     """Hands letters over in a thread of its own, so that no request waits for a provider.
 
@@ -180,11 +188,9 @@ class Courier:
 
     def _tidy(self) -> None:
         today = self._press.today()
-        if self._tidied == today:
-            return
-        with self._press.store.write() as session:
-            subscribers.tidy(session, now=self._press.clocks.now())
-        self._tidied = today
+        if self._tidied != today:
+            tidy(self._press)
+            self._tidied = today
 
 
 def _one_line(error: Exception) -> str:

@@ -22,6 +22,7 @@ from subscribers.audience import (
     left_with_none,
     mailable,
 )
+from subscribers.carrying import carry_over
 from subscribers.consent import forget_networks
 from subscribers.consent import of as consents_of
 from subscribers.exports import write as export_people
@@ -117,6 +118,7 @@ __all__ = [
     "Votes",
     "add",
     "audience_counts",
+    "carry_over",
     "change_address",
     "claim_letters",
     "confirm",

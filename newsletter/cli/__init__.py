@@ -34,6 +34,7 @@ COMMANDS = {
     "issues": "list and show issues, change, approve or reject a draft, stop a sending, correct what is out",
     "costs": "what the writing cost, by issue and by piece",
     "serve": "serve the public pages",
+    "db": "back up, restore and check the database",
     "config": "show and check the configuration",
     "version": "print the version",
 }
