@@ -789,6 +789,8 @@ def _secret_lines(file: Path) -> dict[str, str]:
         if name.strip() not in SECRET_NAMES:
             close = difflib.get_close_matches(name.strip(), SECRET_NAMES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(SECRET_NAMES)}"
-            raise ConfigError(f"{file}:{number}: unknown secret {name.strip()}; {hint}")
+            # What looks like no name may be a secret whose own name is missing.
+            said = f" {name.strip()}" if re.fullmatch(r"[A-Z][A-Z_]*", name.strip()) else ""
+            raise ConfigError(f"{file}:{number}: unknown secret{said}; {hint}")
         values[name.strip()] = value.strip().strip("'\"")
     return values

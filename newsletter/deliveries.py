@@ -49,6 +49,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 import subscribers
 from newsletter.editions import Assignment, Follows
+from newsletter.masking import mask_addresses
 from newsletter.problems import Misused
 from newsletter.providers import Accepted, InDoubt, Outcome, Refused, TryLater
 from newsletter.store.tables import AudienceGroupRow, AudienceHourRow, DeliveryRow, EditionRow, IssueRow, SendingRow
@@ -683,7 +684,15 @@ _MARK_EACH = _marking().where(col(DeliveryRow.id) == bindparam("row"))
 
 
 def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
-    """The values of a row after its outcome, as in `_MARKED`; ``waiting`` is the state of what is tried again."""
+    """The values of a row after its outcome, as in `_MARKED`; ``waiting`` is the state of what is tried again.
+
+    What the provider says may name the reader, whom the row outlives: addresses in it are masked.
+    """
+    state, why, *rest = _marked(handed, now, waiting)
+    return state, mask_addresses(why), *rest
+
+
+def _marked(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
     tries = handed.attempts
     match handed.outcome:
         case None:
@@ -722,7 +731,7 @@ def hold(session: Session, sending: SendingRow, why: str, wish: float, clocks: C
 
 def complain(session: Session, sending: SendingRow, why: str, clocks: Clocks) -> None:
     """Keep what stands in the way of a whole issue, for `status`."""
-    sending.trouble, sending.trouble_at = why, clocks.real()
+    sending.trouble, sending.trouble_at = mask_addresses(why), clocks.real()
     session.add(sending)
 
 

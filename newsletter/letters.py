@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 import subscribers
+from newsletter.masking import mask_addresses
 from newsletter.messages import BadHeader, compose_letter
 from newsletter.pipeline import Press, sender
 from newsletter.problems import Problem
@@ -85,12 +86,13 @@ def _mark(session: Session, number: int, outcome: Outcome | None, refusal: NotAl
         case Accepted():
             subscribers.letter_accepted(session, number)
         case Refused(why=why):
-            subscribers.letter_failed(session, number, why)
+            subscribers.letter_failed(session, number, mask_addresses(why))
         case TryLater(why=why, after=after):
             wait = dt.timedelta(seconds=min(after, LONGEST_WAIT_SECONDS))
-            subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=True)
+            subscribers.put_letter_off(session, number, mask_addresses(why), now=now, after=wait, counts=True)
         case InDoubt(why=why):
-            subscribers.put_letter_off(session, number, why, now=now, after=dt.timedelta(), counts=True)
+            none = dt.timedelta()
+            subscribers.put_letter_off(session, number, mask_addresses(why), now=now, after=none, counts=True)
         case None:
             why = str(refusal) if refusal else "the provider gave no answer"
             wait = NOT_ALLOWED_WAIT if refusal else dt.timedelta()

@@ -108,7 +108,7 @@ def _tell(workshop: Workshop, file: Path, done: Restored, *, has_keys: bool) -> 
     if done.problem:
         console.warn(
             f"Nothing is sent until `newsletter deliveries trust`: {done.problem}. A draft in it, or an issue that it "
-            "has not, may be out: no slot since then is made up for, and `newsletter issues reject N` throws a draft away."
+            "has not, may be out: no slot since then is made up for; `newsletter issues reject N` throws a draft away."
         )
     if not has_keys:
         console.warn("It has a key of links in mails that NEWSLETTER_SECRET_KEY has not; add it there, after a comma.")

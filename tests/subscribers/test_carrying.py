@@ -92,6 +92,6 @@ def test_a_list_whose_hashes_are_of_another_key_is_not_asked(newer: Store, tmp_p
 
 
 def test_a_list_that_never_hashed_anything_has_no_no(tmp_path: Path, newer: Store) -> None:
-    with closing(open_store(f"sqlite:///{tmp_path}/new.sqlite3")) as new:
-        with new.read() as source, newer.write() as target:
-            assert carry_over(source, target) == 0
+    new = open_store(f"sqlite:///{tmp_path}/new.sqlite3")
+    with closing(new), new.read() as source, newer.write() as target:
+        assert carry_over(source, target) == 0
