@@ -140,9 +140,9 @@ def _set_aside(file: Path, now: dt.datetime) -> Path | None:
         return None
     name = f"{file.name}.before-restore-{now.astimezone(dt.UTC):%Y-%m-%d-%H%M%S}"
     kept = next(path for path in (file.with_name(f"{name}{end}") for end in _endings()) if not path.exists())
-    with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as database:
-        if not copies.damage(database):
-            # The last one to close a sound database puts into it all that is beside it.
+    if _is_sound(file):
+        # The last one to close a database puts into it all that is beside it; to a damaged one that would do more harm.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for side in copies.SIDES:
         beside = file.with_name(f"{file.name}{side}")
@@ -153,6 +153,14 @@ def _set_aside(file: Path, now: dt.datetime) -> Path | None:
     except OSError:
         shutil.copy2(file, kept)
     return kept
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        with closing(copies.open_still(file)) as database:
+            return not copies.damage(database)
+    except sqlite3.Error:
+        return False
 
 
 def _endings() -> Iterator[str]:

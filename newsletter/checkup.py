@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
 from newsletter import deliveries, issues, sending
@@ -52,7 +53,10 @@ def _damages(store: Store) -> Iterator[str]:
     if store.file is None:
         return
     with store.engine.connect() as connection:
-        rows = connection.exec_driver_sql(f"PRAGMA integrity_check({MOST_DAMAGES})").scalars().all()
+        try:
+            rows = connection.exec_driver_sql(f"PRAGMA integrity_check({MOST_DAMAGES})").scalars().all()
+        except DBAPIError as error:
+            rows = [str(error.orig)]
     yield from (" ".join(str(row).split()) for row in rows if row != "ok")
 
 
