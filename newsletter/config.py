@@ -61,7 +61,8 @@ class ConfigError(Misconfigured):
 class _Table(BaseModel):
     """A table of the file: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A value may be a secret that got into the wrong place, and --debug shows what pydantic says.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _mail_address(value: str) -> str:

@@ -118,10 +118,14 @@ def open_store(url: str, *, read_only: bool = False, beside: Path | None = None,
 
 
 def _refuse_damage(store: Store, file: Path) -> None:
+    """Raise what stands in the way of a long work: a file that may not be written to, and one that is damaged."""
     with store.engine.connect() as connection:
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
         raise StoreError(damaged(file, " ".join(str(found).split())))
+    if not store.read_only:
+        with store.engine.connect() as plain, plain.execution_options(newsletter_writes=True).begin():
+            pass
 
 
 def sqlite_file(url: str) -> Path | None:
