@@ -130,7 +130,9 @@ def _check(arguments: argparse.Namespace, workshop: Workshop) -> int:
         console.say(f"{one.what}: `{one.mend}`")
     if not found:
         console.say(f"The database is sound: schema {head()}, and the ledger adds up.")
-        newest = f"Newest backup: {backup}." if backup else "There is no backup yet; `newsletter db backup` makes one."
+        newest = (
+            f"Newest backup: {backup}." if backup else "No backup in `backups/` yet; `newsletter db backup` makes one."
+        )
         console.note(newest)
     findings = [{"what": one.what, "mend": one.mend} for one in found]
     console.finish({"schema": head(), "findings": findings, "newest_backup": str(backup or "")})
