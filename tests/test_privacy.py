@@ -88,7 +88,7 @@ def _do(life: Life, person: int, deed: str) -> None:
         if deed == "leave":
             subscribers.unsubscribe(session, person, now=life.now)
         if deed == "complain":
-            subscribers.suppress(session, ADDRESS, subscribers.Kind.COMPLAINT, now=life.now)
+            subscribers.suppress_subscriber(session, person, subscribers.Kind.COMPLAINT, now=life.now)
         if deed == "move":
             new = f"qzqann.new@{life.now:%H}.example.com"
             subscribers.change_address(session, person, new, now=life.now, consent_text="Yes")
