@@ -124,8 +124,9 @@ def _refuse_damage(store: Store, file: Path) -> None:
     if found != "ok":
         raise StoreError(damaged(file, " ".join(str(found).split())))
     if not store.read_only:
-        with store.engine.connect() as plain, plain.execution_options(newsletter_writes=True).begin():
-            pass
+        with store.engine.connect() as plain:
+            # Only a write tells: SQLite begins a transaction for writing on a read-only file too. It is rolled back.
+            plain.execution_options(newsletter_writes=True).exec_driver_sql("PRAGMA user_version=0")
 
 
 def sqlite_file(url: str) -> Path | None:
