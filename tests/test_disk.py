@@ -250,6 +250,7 @@ def test_a_read_only_folder_or_file_is_said_in_one_line(folder: Folder, part: st
     program = f"{shlex.quote(sys.executable)} -m {' '.join(folder.peer.command)}"
     env = {**os.environ, "PYTHONPATH": str(ROOT), **folder.peer.environment}
     before = folder.database.read_bytes()
+    add = "subscribers add x@example.com --consent x"
     for words in ("send 1 --yes", add, "run --once", "serve --port 0"):
         script = f"mount --bind {place} {place}; mount -o remount,bind,ro {place}; exec {program} {words}"
         ran = subprocess.run([*NAMESPACE, script], env=env, cwd=folder.path, capture_output=True, text=True, timeout=60)
