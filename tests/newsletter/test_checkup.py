@@ -73,3 +73,10 @@ def test_damage_in_the_middle_is_found_and_nothing_else_is_asked(sound: Store) -
     damaged.close()
     assert found and all("\n" not in one.what for one in found)
     assert {one.mend for one in found} == {"newsletter db restore FILE"}
+
+
+def test_a_database_of_either_kind_is_sound_after_a_sending(either_store: Store) -> None:
+    life = Life(either_store, Config(), DAY)
+    life.join("ann")
+    life.publish(((), 5.0))
+    assert look_through(either_store) == []
