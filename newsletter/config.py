@@ -61,7 +61,8 @@ class ConfigError(Misconfigured):
 class _Table(BaseModel):
     """A table of the file: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A value may be a secret that got into the wrong place, and --debug shows what pydantic says.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 def _mail_address(value: str) -> str:
@@ -811,6 +812,8 @@ def _secret_lines(file: Path) -> dict[str, str]:
         if name.strip() not in SECRET_NAMES:
             close = difflib.get_close_matches(name.strip(), SECRET_NAMES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(SECRET_NAMES)}"
-            raise ConfigError(f"{file}:{number}: unknown secret {name.strip()}; {hint}")
+            # What looks like no name may be a secret whose own name is missing.
+            said = f" {name.strip()}" if re.fullmatch(r"[A-Z][A-Z_]*", name.strip()) else ""
+            raise ConfigError(f"{file}:{number}: unknown secret{said}; {hint}")
         values[name.strip()] = value.strip().strip("'\"")
     return values

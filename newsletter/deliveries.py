@@ -50,6 +50,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 import subscribers
 from newsletter.editions import Assignment, Follows
+from newsletter.masking import mask_addresses
 from newsletter.problems import Misused
 from newsletter.providers import Accepted, InDoubt, Outcome, Refused, TryLater
 from newsletter.store.tables import AudienceGroupRow, AudienceHourRow, DeliveryRow, EditionRow, IssueRow, SendingRow
@@ -155,7 +156,8 @@ def plan(
         for follows, given in groups.items()
     )
     session.add_all(AudienceHourRow(issue_id=issue, time_zone=z, due_at=due) for z, due in (due_in or {}).items())
-    session.add(SendingRow(issue_id=issue))
+    sending = SendingRow(issue_id=issue)
+    session.add(sending)
     session.flush()
     audience = subscribers.in_audience(now, frequency)
     columns, rows = _rows(issue, due_at, now, group_of, by_hour=due_in is not None)
@@ -167,6 +169,7 @@ def plan(
     written = session.exec(select(func.count()).select_from(DeliveryRow).where(DeliveryRow.issue_id == issue)).one()
     if expected != written:
         raise RuntimeError(f"the audience has {expected} readers and {written} deliveries were planned")
+    sending.audience = written
 
 
 def _rows(
@@ -709,7 +712,15 @@ _MARK_EACH = _marking().where(col(DeliveryRow.id) == bindparam("row"))
 
 
 def _mark(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
-    """The values of a row after its outcome, as in `_MARKED`; ``waiting`` is the state of what is tried again."""
+    """The values of a row after its outcome, as in `_MARKED`; ``waiting`` is the state of what is tried again.
+
+    What the provider says may name the reader, whom the row outlives: addresses in it are masked.
+    """
+    state, why, *rest = _marked(handed, now, waiting)
+    return state, mask_addresses(why), *rest
+
+
+def _marked(handed: Handed, now: dt.datetime, waiting: str) -> tuple[Any, ...]:
     tries = handed.attempts
     match handed.outcome:
         case None:
@@ -748,7 +759,7 @@ def hold(session: Session, sending: SendingRow, why: str, wish: float, clocks: C
 
 def complain(session: Session, sending: SendingRow, why: str, clocks: Clocks) -> None:
     """Keep what stands in the way of a whole issue, for `status`."""
-    sending.trouble, sending.trouble_at = why, clocks.real()
+    sending.trouble, sending.trouble_at = mask_addresses(why), clocks.real()
     session.add(sending)
 
 

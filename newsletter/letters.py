@@ -16,6 +16,7 @@ from sqlmodel import Session
 import subscribers
 from newsletter import deliveries, events
 from newsletter.deliveries import LONGEST_WISH
+from newsletter.masking import mask_addresses
 from newsletter.messages import BadHeader, compose_letter
 from newsletter.pipeline import Press, sender
 from newsletter.problems import Problem, one_line
@@ -88,12 +89,13 @@ def _mark(
         case Accepted():
             subscribers.letter_accepted(session, number)
         case Refused(why=why):
-            subscribers.letter_failed(session, number, why)
+            subscribers.letter_failed(session, number, mask_addresses(why))
         case TryLater(why=why, after=after):
             wait = dt.timedelta(seconds=min(after, LONGEST_WISH.total_seconds()))
-            subscribers.put_letter_off(session, number, why, now=now, after=wait, counts=True)
+            subscribers.put_letter_off(session, number, mask_addresses(why), now=now, after=wait, counts=True)
         case InDoubt(why=why):
-            subscribers.put_letter_off(session, number, why, now=now, after=dt.timedelta(), counts=True)
+            none = dt.timedelta()
+            subscribers.put_letter_off(session, number, mask_addresses(why), now=now, after=none, counts=True)
         case None:
             why = str(refusal) if refusal else "the provider gave no answer"
             subscribers.put_letter_off(session, number, why, now=now, after=_wait(refusal), counts=refusal is None)
@@ -121,6 +123,26 @@ def address(press: Press, letter: ClaimedLetter) -> Message:
         date=press.clocks.now(),
         unsubscribe_url=letter.details.get("unsubscribe_url", ""),
     )
+
+
+def tidy(press: Press, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Keep nothing about people for longer than it may be kept, and no report for ever.
+
+    A few at a time, since others write meanwhile; ``is_over`` is asked before each few.
+    """
+    for some in (_tidy_people, _tidy_reports):
+        more = True
+        while more and not is_over():
+            with press.store.write() as session:
+                more = some(session, press)
+
+
+def _tidy_people(session: Session, press: Press) -> bool:
+    return subscribers.tidy(session, now=press.clocks.now())
+
+
+def _tidy_reports(session: Session, press: Press) -> bool:
+    return events.tidy(session, press.clocks.real()) > 0
 
 
 class Courier:
@@ -207,12 +229,6 @@ class Courier:
 
     def _tidy(self) -> None:
         today = self._press.today()
-        if self._tidied == today:
-            return
-        with self._press.store.write() as session:
-            subscribers.tidy(session, now=self._press.clocks.now())
-        more = True
-        while more and not self._halt.is_asked:
-            with self._press.store.write() as session:
-                more = events.tidy(session, self._press.clocks.real()) > 0
-        self._tidied = today
+        if self._tidied != today:
+            tidy(self._press, lambda: self._halt.is_asked)
+            self._tidied = today

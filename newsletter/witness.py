@@ -20,6 +20,7 @@ from pathlib import Path
 from newsletter.problems import Stopped
 
 _LINE = re.compile(rb"newsletter witness: ledger ([0-9a-f]{16}), hand-over (\d{12}), inode (\d{20})\n")
+_RESTORED = b"newsletter witness: restored\n"
 _sync = getattr(os, "fdatasync", os.fsync)
 """The first is quicker, and macOS has it not (Python documentation, "os.fdatasync")."""
 _MEND = "`newsletter deliveries trust` goes on with this one, after pausing what is unfinished"
@@ -62,6 +63,8 @@ class Witness:
         """Why such a ledger is not to be trusted; empty when it is."""
         if self.file is None:
             return ""
+        if self._line() == _RESTORED:
+            return "this database was restored from a backup, and nobody knows what was sent or who left since"
         seen = self._read()
         if seen is None:
             if not handed or (not self.is_strict and not self.file.exists()):
@@ -93,16 +96,31 @@ class Witness:
             with _locked(self.file) as handle:
                 _write(handle, name, handed)
 
+    def is_missing(self) -> bool:
+        """Whether there is none that says anything of a ledger, though one could be kept."""
+        return self.file is not None and self._read() is None
+
+    def distrust(self) -> None:
+        """Let no ledger be trusted until `replace`: a backup comes in, and what was sent since is on no record."""
+        if self.file is not None:
+            with _locked(self.file) as handle:
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, _RESTORED, 0)
+                _sync(handle)
+
     def handed(self) -> int:
         """The number of the last hand-over that it saw; 0 when it saw none."""
         seen = self._read()
         return seen.handed if seen else 0
 
     def _read(self) -> _Seen | None:
+        return _parse(self._line())
+
+    def _line(self) -> bytes:
         try:
-            return _parse(self.file.read_bytes()) if self.file else None
+            return self.file.read_bytes() if self.file else b""
         except FileNotFoundError:
-            return None
+            return b""
 
 
 @contextmanager

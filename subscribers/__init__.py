@@ -22,6 +22,7 @@ from subscribers.audience import (
     left_with_none,
     mailable,
 )
+from subscribers.carrying import carry_over
 from subscribers.consent import of as consents_of
 from subscribers.exports import write as export_people
 from subscribers.feedback import Votes, votes
@@ -104,6 +105,7 @@ __all__ = [
     "Votes",
     "add",
     "audience_counts",
+    "carry_over",
     "change_address",
     "claim_letters",
     "consents_of",

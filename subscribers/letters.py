@@ -29,7 +29,7 @@ LEASE = dt.timedelta(minutes=5)
 """A hand-over older than this by the real clock belongs to a process that died."""
 
 KEPT = dt.timedelta(days=7)
-"""How long a settled letter stays on record: that it went, when and where to, without its text."""
+"""How long a letter stays on record: once it is settled, that it went, when and where to, without its text."""
 
 MOST_ATTEMPTS = 8
 WANTED_AFTER_LEAVING = ("data",)
@@ -190,10 +190,12 @@ def forget(session: Session, identity_hash: str) -> None:
 
 
 def tidy(session: Session, *, now: dt.datetime) -> int:
-    """Drop settled letters of a week ago and earlier. Returns how many."""
+    """Drop letters of a week ago and earlier, also those that no provider took: no link in them works any more.
+
+    Returns how many.
+    """
     old = delete(WaitingLetter).where(
-        col(WaitingLetter.state).in_((LetterState.ACCEPTED.value, LetterState.FAILED.value)),
-        col(WaitingLetter.posted_at) <= now - KEPT,
+        col(WaitingLetter.state) != LetterState.HANDING.value, col(WaitingLetter.posted_at) <= now - KEPT
     )
     return len(session.scalars(old.returning(col(WaitingLetter.id))).all())
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, false, func, select, union
+from sqlalchemy import delete, exists, false, func, literal, select, union
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
@@ -38,8 +38,15 @@ from subscribers.tables import (
     State,
     Subscriber,
     Suppression,
+    WaitingLetter,
 )
 from subscribers.tokens import LIFETIMES, Purpose
+
+PENDING_KEPT = LIFETIMES[Purpose.CONFIRM]
+"""How long who did not confirm is kept: as long as the link to it works."""
+
+LEFT_KEPT = LIFETIMES[Purpose.UNDO]
+"""How long who left is kept: as long as they can take it back."""
 
 
 class InvalidName(ValueError):
@@ -180,10 +187,39 @@ def erase(session: Session, subscriber_id: int, *, now: dt.datetime) -> bool:
     if subscriber is None:
         return False
     suppression.put(session, subscriber.identity_hash, Kind.ERASED, now=now)
+    forget(session, subscriber)
+    return True
+
+
+def forget(session: Session, subscriber: Subscriber) -> None:
+    """Delete a person's row, all that hangs on it, and every letter to them. What is suppressed stays so."""
     for identity_hash in _own_hashes(session, subscriber):
         letters.forget(session, identity_hash)
-    _drop(session, subscriber_id)
-    return True
+    _drop(session, subscriber.id)
+
+
+def forget_some(session: Session, *, now: dt.datetime, limit: int) -> int:
+    """Forget up to so many of those whose time is over: who left 30 days ago, and who never confirmed for 7 days.
+
+    Of who left a keyed hash stays, so that no import brings them back. Whoever asked for a letter within the last days
+    is waited for, as a link in it may still bring them in. Returns how many were forgotten.
+    """
+    waited_for = exists(literal(1)).where(
+        col(WaitingLetter.identity_hash) == col(Subscriber.identity_hash),
+        col(WaitingLetter.posted_at) > now - LIFETIMES[Purpose.CONFIRM],
+    )
+    left = col(Subscriber.state) == State.UNSUBSCRIBED.value, col(Subscriber.left_at) <= now - LEFT_KEPT
+    never_in = col(Subscriber.state) == State.PENDING.value, col(Subscriber.created_at) <= now - PENDING_KEPT
+    found = list[Subscriber]()
+    for is_over in (left, never_in):
+        over = select(Subscriber).where(*is_over, ~waited_for).order_by(col(Subscriber.id))
+        found += session.scalars(over.limit(limit - len(found)))
+    for subscriber in found:
+        if subscriber.state == State.UNSUBSCRIBED:
+            # Whoever complained has this one too: once the owner lifts the complaint, they still have left.
+            suppression.put(session, subscriber.identity_hash, Kind.UNSUBSCRIBED, now=subscriber.left_at or now)
+        forget(session, subscriber)
+    return len(found)
 
 
 def suppress(session: Session, address: str, kind: Kind, *, now: dt.datetime, note: str = "") -> bool:

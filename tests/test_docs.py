@@ -14,7 +14,8 @@ from newsletter.config import SECRET_NAMES, keys
 from tests import docs
 from tests.docs import README, ROOT
 
-DOCUMENTS = (README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
+THREATS = ROOT / "docs" / "threats.md"
+DOCUMENTS = (README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", THREATS)
 PICTURES = {
     "mail-phone-light.png": 2 * 375,
     "mail-phone-dark.png": 2 * 375,
@@ -123,7 +124,7 @@ def test_scripts_and_files_that_are_named_exist(document: Path) -> None:
 
 
 def test_the_pictures_are_there_and_small() -> None:
-    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs").iterdir()}
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs").glob("*.png")}
     assert sizes.keys() == PICTURES.keys()
     assert max(sizes.values()) <= MOST_PICTURE_BYTES
     assert sum(sizes.values()) <= MOST_BYTES_OF_ALL_PICTURES
@@ -135,6 +136,18 @@ def test_a_picture_is_a_png_of_its_width_and_is_shown(name: str, text: str) -> N
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">I", head[16:20])[0] == PICTURES[name]
     assert f"(docs/{name})" in text
+
+
+def test_every_threat_names_tests_that_exist() -> None:
+    rows = [line for line in THREATS.read_text("utf-8").splitlines() if line.startswith("| ")][2:]
+    for row in rows:
+        assert row.count("|") == 6, row
+        proofs = re.findall(r"`(tests/[\w/.]+)?::(test_\w+)`", row.rpartition(" | ")[2])
+        assert proofs and proofs[0][0], row
+        file = ""
+        for path, name in proofs:
+            file = path or file
+            assert f"def {name}(" in (ROOT / file).read_text("utf-8"), (file, name)
 
 
 def test_the_changelog_begins_with_what_is_unreleased() -> None:

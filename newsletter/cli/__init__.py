@@ -7,6 +7,7 @@ answer before a vendor package could be loaded.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 
 from newsletter.cli._exits import Exit, Stop
 from newsletter.cli._options import everywhere
+from newsletter.masking import mask_addresses, mask_password
 from newsletter.problems import Misconfigured, Misused, Problem, Stopped, TryLater
 
 COMMANDS = {
@@ -34,6 +36,7 @@ COMMANDS = {
     "issues": "list and show issues, change, approve or reject a draft, stop a sending, correct what is out",
     "costs": "what the writing cost, by issue and by piece",
     "serve": "serve the public pages",
+    "db": "back up, restore and check the database",
     "config": "show and check the configuration",
     "version": "print the version",
 }
@@ -46,6 +49,17 @@ ENDINGS = {
     TryLater: Exit.TRY_LATER,
 }
 """How a command ends on each kind of problem."""
+
+DISK_TROUBLES = {
+    errno.ENOSPC: "make room there, then run the same command again",
+    errno.EDQUOT: "make room there, then run the same command again",
+    errno.EFBIG: "make room there, then run the same command again",
+    errno.EROFS: "make it writable, or set data.folder",
+    errno.EACCES: "make it writable for this user, or set data.folder",
+    errno.EPERM: "make it writable for this user, or set data.folder",
+    errno.EIO: "the disk fails; see to it, then run `newsletter db check`",
+}
+"""What the owner can do when the disk, and not the program, is what is wrong."""
 
 EPILOG = """exit codes: 0 done (also: nothing new), 1 bug, 2 usage, 3 configuration, 4 done in part,
 5 stopped by a gate, 75 try later, 130 interrupted"""
@@ -73,8 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`): no error, and nothing more can be said (signal(7), SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+    except OSError as error:
+        if error.errno not in DISK_TROUBLES:
+            return _bug(arguments, error)
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(arguments, Exit.CONFIGURATION, f"{place}{error.strerror}; {DISK_TROUBLES[error.errno]}")
     except Exception as error:  # the last edge: whatever comes here is a bug, and is said in one line
-        return _fail(arguments, Exit.BUG, f"{type(error).__name__}: {error}; this is a bug, --debug shows where")
+        return _bug(arguments, error)
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -113,6 +132,11 @@ def _log(arguments: argparse.Namespace) -> None:
     # Vendors log headers and bodies at DEBUG, keys among them: their loggers never go below WARNING.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("newsletter").setLevel(logging.DEBUG if arguments.debug else logging.WARNING)
+
+
+def _bug(arguments: argparse.Namespace, error: Exception) -> int:
+    said = mask_password(mask_addresses(f"{type(error).__name__}: {error}"))
+    return _fail(arguments, Exit.BUG, f"{said}; this is a bug, --debug shows where")
 
 
 def _fail(arguments: argparse.Namespace, code: Exit, message: str) -> int:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -89,11 +89,17 @@ class Workshop:
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
 
     @contextmanager
-    def store(self, *, read_only: bool = False) -> Iterator[Store]:
-        """The database, closed at the end."""
+    def store(self, *, read_only: bool = False, thorough: bool = False) -> Iterator[Store]:
+        """The database, closed at the end. ``thorough``: looked through first, by what mails or stays."""
         from newsletter.store import open_store
 
-        store = open_store(self.settings.database_url, read_only=read_only, beside=self.settings.data_folder)
+        store = open_store(
+            self.settings.database_url, read_only=read_only, beside=self.settings.data_folder, thorough=thorough
+        )
+        if store.updated:
+            now, before = store.updated.after, store.updated.before
+            kept = f"; as it was: {store.updated.backup}" if store.updated.backup else ""
+            self.console.note(f"The database has schema {now} now, before {before}{kept}.")
         try:
             yield store
         finally:
@@ -139,10 +145,38 @@ class Workshop:
         given = self.settings.secrets.get("NEWSLETTER_SECRET_KEY")
         if given:
             return subscribers.split_keys(given)
-        file = self.settings.data_folder / LINK_KEY_FILE
-        if not file.exists():
-            _write_private(file, secrets.token_urlsafe(32) + "\n")
-        return tuple(file.read_text("ascii").split())
+        if not self._link_key_file.exists():
+            _write_private(self._link_key_file, secrets.token_urlsafe(32) + "\n")
+        return self.kept_link_keys()
+
+    def kept_link_keys(self) -> tuple[str, ...]:
+        """The keys in the file of them, for a backup; those of the environment are the owner's to keep."""
+        if self.settings.secrets.get("NEWSLETTER_SECRET_KEY") or not self._link_key_file.exists():
+            return ()
+        return tuple(self._link_key_file.read_text("ascii").split())
+
+    def keep_link_keys(self, keys: Sequence[str]) -> bool:
+        """Have links that these keys signed work too, behind those that there are. False: the environment decides."""
+        import subscribers
+
+        given = self.settings.secrets.get("NEWSLETTER_SECRET_KEY")
+        if given:
+            return set(keys) <= set(subscribers.split_keys(given))
+        there = self.kept_link_keys()
+        missing = [key for key in keys if key not in there]
+        if missing:
+            partial = self._link_key_file.with_suffix(f".{secrets.token_hex(4)}.part")
+            _write_private(partial, "".join(f"{key}\n" for key in (*there, *missing)))
+            partial.replace(self._link_key_file)
+        return True
+
+    def link_keys_are_known(self) -> bool:
+        """Whether there are keys already, and none would have to be made."""
+        return bool(self.settings.secrets.get("NEWSLETTER_SECRET_KEY") or self.kept_link_keys())
+
+    @property
+    def _link_key_file(self) -> Path:
+        return self.settings.data_folder / LINK_KEY_FILE
 
     @contextmanager
     def intake(self, store: Store) -> Iterator[Intake]:

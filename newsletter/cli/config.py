@@ -9,6 +9,7 @@ from typing import Any
 from newsletter.cli._exits import Exit
 from newsletter.cli._workshop import Workshop
 from newsletter.config import SECRET_NAMES
+from newsletter.masking import mask_password
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +29,12 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         console.finish({"file": str(settings.file or ""), "ok": True})
         return Exit.DONE
     console.say(f"# {place}")
-    for line in toml_lines(settings.config.model_dump()):
+    shown = _without_passwords(settings.config.model_dump())
+    for line in toml_lines(shown):
         console.say(line)
     console.say()
     for name in SECRET_NAMES:
         console.say(f"# {name}: {'set' if settings.secrets.get(name) else 'not set'}")
-    shown: dict[str, Any] = settings.config.model_dump()
     secrets = {name: bool(settings.secrets.get(name)) for name in SECRET_NAMES}
     console.finish({"file": str(settings.file or ""), "config": shown, "secrets": secrets})
     return Exit.DONE
@@ -53,6 +54,15 @@ def _check_parts(workshop: Workshop) -> None:
     for source in workshop.config.sources:
         if source.kind and source.kind not in sources.kinds():
             raise ConfigError(f"`sources.kind`: there is no kind {source.kind!r}; known: {', '.join(sources.kinds())}")
+
+
+def _without_passwords(value: Any) -> Any:
+    """The configuration with every password that stands in a URL left out."""
+    if isinstance(value, dict):
+        return {key: _without_passwords(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_passwords(inner) for inner in value]
+    return mask_password(value) if isinstance(value, str) else value
 
 
 def toml_lines(tables: dict[str, Any]) -> list[str]:

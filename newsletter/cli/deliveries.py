@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from newsletter.cli._exits import Exit, Stop
 from newsletter.cli._options import everywhere
 from newsletter.cli._workshop import Workshop
+from newsletter.masking import masked
 
 if TYPE_CHECKING:
     from newsletter.deliveries import Listed
@@ -88,12 +89,6 @@ def _entry(one: Listed, *, whole: bool) -> dict[str, Any]:
     for name in ("due_at", "try_at", "changed_at"):
         entry[name] = entry[name].isoformat(sep=" ", timespec="seconds")
     return entry if whole else entry | {"address": masked(one.address)}
-
-
-def masked(address: str) -> str:
-    """An address as it may be shown to who looks over a shoulder: the first letter, and the domain."""
-    local, at, domain = address.rpartition("@")
-    return f"{local[:1]}\N{HORIZONTAL ELLIPSIS}{at}{domain}" if at else address
 
 
 def _resolve(arguments: argparse.Namespace, workshop: Workshop, store: Store) -> int:

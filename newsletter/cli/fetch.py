@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from newsletter.cli._console import Console
 from newsletter.cli._exits import Exit
 from newsletter.cli._workshop import Workshop
+from newsletter.masking import mask_password
 
 if TYPE_CHECKING:
     from newsletter.intake import SourceReport
@@ -64,7 +65,7 @@ def result(reports: list[SourceReport]) -> dict[str, Any]:
         "sources": [
             {
                 "name": report.source.name,
-                "url": report.source.url,
+                "url": mask_password(report.source.url),
                 "status": report.status,
                 "pieces": report.entries,
                 "new": [

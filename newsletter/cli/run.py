@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Stay until SIGTERM or an interrupt, and end with 0; or look once, and end as what failed first would."""
-    from newsletter.letters import Courier, send_due
+    from newsletter.letters import Courier, send_due, tidy
     from newsletter.scheduler import Bell, Keeper
     from newsletter.sending import Halt
 
@@ -44,13 +44,14 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
         raise Stop(Exit.USAGE, "a clock that stands makes nothing due; use --now together with --once")
     bell, halt = Bell(), Halt()
     try:
-        with workshop.store() as store:
+        with workshop.store(thorough=True) as store:
             press, provider = workshop.press(store), workshop.provider()
             hands = hands_of(workshop, store, press, provider, bell, halt)
             with told_to_stop(partial(_stop, bell, halt)):
                 if arguments.once:
                     letters = partial(send_due, press, provider, lambda: bell.has_rung)
-                    return _once(workshop, Keeper(press, replace(hands, chores={"letters": letters}), stays=False))
+                    chores: dict[str, Callable[[], object]] = {"letters": letters, "privacy": partial(tidy, press)}
+                    return _once(workshop, Keeper(press, replace(hands, chores=chores), stays=False))
                 # Whoever confirms waits for a letter: an issue on its way must not stand before it.
                 with Courier(press, workshop.provider(), hands.say, halt=halt):
                     Keeper(press, hands).run(bell)

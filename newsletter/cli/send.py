@@ -121,7 +121,7 @@ def _send(arguments: argparse.Namespace, workshop: Workshop) -> int:
     from newsletter import deliveries, pipeline
 
     console, provider = workshop.console, workshop.provider()
-    with workshop.store() as store:
+    with workshop.store(thorough=True) as store:
         press = workshop.press(store)
         number, reason = _ready(arguments, workshop, store, press)
         if number is None:

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
 
     web, console = workshop.config.web, workshop.console
     place = arguments.host or web.host, port_of(arguments.port, web.port)
-    with workshop.store() as store, listen(*place) as listener:
+    with workshop.store(thorough=True) as store, listen(*place) as listener:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         press = workshop.press(store)

@@ -12,6 +12,7 @@ from newsletter.cli._options import everywhere
 from newsletter.cli._workshop import Workshop
 from newsletter.cli.config import toml_value
 from newsletter.config import DEFAULT_SOURCES, SourceConfig, line_of, load
+from newsletter.masking import mask_password
 
 if TYPE_CHECKING:
     from newsletter.sources import Reading
@@ -52,10 +53,9 @@ def _list(arguments: argparse.Namespace, workshop: Workshop) -> int:
                     states[source.key] = state
     for source in workshop.config.sources:
         said = _state(states.get(source.key))
-        console.say(f"{source.name}  {source.url}\n    {said}")
-        listed.append(
-            {"name": source.name, "url": source.url, "kind": source.kind, "weight": source.weight, "state": said}
-        )
+        url = mask_password(source.url)
+        console.say(f"{source.name}  {url}\n    {said}")
+        listed.append({"name": source.name, "url": url, "kind": source.kind, "weight": source.weight, "state": said})
     console.finish({"sources": listed})
     return Exit.DONE
 
@@ -109,9 +109,9 @@ def _add(arguments: argparse.Namespace, workshop: Workshop) -> int:
         reading = _read(workshop, arguments.url)
         name = name or reading.title
     if not name:
-        raise Stop(Exit.USAGE, f"{arguments.url}: it has no title; give one with --name")
+        raise Stop(Exit.USAGE, f"{mask_password(arguments.url)}: it has no title; give one with --name")
     added = _append(workshop, [(name, arguments.url)])
-    workshop.console.say(f"added {name}" if added else f"{arguments.url} is configured already")
+    workshop.console.say(f"added {name}" if added else f"{mask_password(arguments.url)} is configured already")
     workshop.console.finish({"added": [list(pair) for pair in added]})
     return Exit.DONE
 

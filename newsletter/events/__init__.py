@@ -21,6 +21,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 import subscribers
 from newsletter import deliveries
+from newsletter.masking import ADDRESS
 from newsletter.store.tables import DeliveryRow, EventRow
 
 LONGEST_WHY = 300
@@ -33,7 +34,6 @@ RECENT, SOFT_BOUNCES = 5, 3
 _CHUNK = 500
 _DROPPED_AT_ONCE = 10_000
 _KEY = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})", re.ASCII)
-_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"']+@[^\s<>()\[\]:;,\"']+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -140,7 +140,7 @@ def tidy(session: Session, now: dt.datetime) -> int:
 
 def _clean(event: Event, now: dt.datetime) -> Event:
     """The report as it is kept: no address in it (it outlives the person), no control character, no date to come."""
-    why = _ADDRESS.sub("(address)", " ".join(_CONTROL.sub(" ", event.why).split()))[:LONGEST_WHY]
+    why = ADDRESS.sub("(address)", " ".join(_CONTROL.sub(" ", event.why).split()))[:LONGEST_WHY]
     key, ref = _CONTROL.sub("", event.key)[:50], _CONTROL.sub("", event.id)[:LONGEST_ID]
     return replace(event, why=why, key=key, id=ref, at=min(event.at, now))
 

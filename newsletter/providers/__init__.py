@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from newsletter import problems
+from newsletter.masking import mask_addresses
 from newsletter.values import Message
 
 
@@ -53,7 +54,13 @@ Outcome = Accepted | Refused | TryLater | InDoubt
 
 
 class NotAllowed(problems.Stopped):
-    """The provider does not accept us at all (key, login, sender). Nothing was taken; the text says the mend."""
+    """The provider does not accept us at all (key, login, sender). Nothing was taken; the text says the mend.
+
+    It may repeat what the provider said, which may name a reader: addresses in it are masked.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(mask_addresses(why))
 
 
 class Unreachable(problems.TryLater):

@@ -38,11 +38,16 @@ class Files:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.folder / f"{file_name(message.key)}.eml"
         partial = target.with_suffix(".part")
-        with partial.open("wb") as file:
-            file.write(to_bytes(message))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                file.write(to_bytes(message))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError:
+            # On a full disk what is left of it would take the room that is missing.
+            partial.unlink(missing_ok=True)
+            raise
         return target
 
 

@@ -7,11 +7,13 @@ writes would otherwise fail at once when another writer came between (SQLite doc
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event, inspect, text
@@ -21,15 +23,23 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, create_engine
 
-from newsletter.problems import Misconfigured
+from newsletter.store import at_work, copies
+from newsletter.store.troubles import StoreBusy, StoreError, damaged, in_words, is_busy
+
+__all__ = ["BUSY_SECONDS", "MIGRATIONS", "Store", "StoreBusy", "StoreError", "Updated", "head", "open_store"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_SECONDS = 30
-"""How long a writer waits for another one before it gives up."""
+BUSY_SECONDS = 60.0
+"""How long a writer waits for another one before it gives up; ``?timeout=`` in the URL says it otherwise."""
 
 
-class StoreError(Misconfigured):
-    """The database cannot be used. The text says what, why, and the command that mends it."""
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """That a schema was brought up to date: from which to which, and the copy of the database as it was."""
+
+    before: str
+    after: str
+    backup: Path | None
 
 
 class Store:
@@ -45,36 +55,51 @@ class Store:
         self.file = sqlite_file(url)
         self.beside = self.file.parent if self.file else beside
         self.engine = _engine(url, read_only)
+        self.updated: Updated | None = None
+        """What opening it did to its schema."""
+        self._at_work: int | None = None
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that commits at the end, or not at all. It waits for other writers at its begin."""
+        """A session that commits at the end, or not at all. It waits for other writers at its begin.
+
+        Raises StoreBusy when they take too long, and StoreError when file or disk are not as they should be.
+        """
         with self.begin() as connection, Session(connection, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """As `write`, without what a session costs: for the statements that run for every few messages."""
-        with self.engine.connect() as plain:
+        with in_words(self.file), self.engine.connect() as plain:
             connection = plain.execution_options(newsletter_writes=True)
             with connection.begin():
                 yield connection
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session over one snapshot; what it holds is thrown away."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """A session over one snapshot; what it holds is thrown away. Raises as `write` does."""
+        with in_words(self.file), Session(self.engine, expire_on_commit=False) as session:
             yield session
+
+    def join(self) -> None:
+        """Keep a restore away until `close`."""
+        if self.file is not None and self._at_work is None:
+            self._at_work = at_work.join(self.file, _busy_seconds(self.url), make=not self.read_only)
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        at_work.leave(self._at_work)
+        self._at_work = None
 
 
-def open_store(url: str, *, read_only: bool = False, beside: Path | None = None) -> Store:
+def open_store(url: str, *, read_only: bool = False, beside: Path | None = None, thorough: bool = False) -> Store:
     """Open the database, make it when it is missing, and bring its schema up to date. ``beside``: see `Store`.
 
-    Raises StoreError: missing while ``read_only``, newer than this program, not a database, or out of reach.
+    ``thorough`` reads all of an SQLite file first, since damage in its middle shows nowhere else (0.2 s for 100 MB).
+    Raises StoreError: missing while ``read_only``, newer than this program, damaged, not a database, or out of reach;
+    and StoreBusy.
     """
     file = sqlite_file(url)
     if file is not None:
@@ -84,11 +109,30 @@ def open_store(url: str, *, read_only: bool = False, beside: Path | None = None)
             _make_folder(file)
     store = Store(url, read_only=read_only, beside=beside)
     try:
-        _bring_up_to_date(store)
+        store.join()
+        with in_words(file):
+            if thorough and file is not None:
+                _refuse_damage(store, file)
+            update(store)
     except DBAPIError as error:
         store.close()
-        raise StoreError(f"{file or make_url(url).render_as_string()}: {_reason(error)}") from error
+        raise StoreError(f"{make_url(url).render_as_string()}: {error.orig}") from error
+    except BaseException:
+        store.close()
+        raise
     return store
+
+
+def _refuse_damage(store: Store, file: Path) -> None:
+    """Raise what stands in the way of a long work: a file that may not be written to, and one that is damaged."""
+    with store.engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise StoreError(damaged(file, " ".join(str(found).split())))
+    if not store.read_only:
+        with store.engine.connect() as plain:
+            # Only a write tells: SQLite begins a transaction for writing on a read-only file too. It is rolled back.
+            plain.execution_options(newsletter_writes=True).exec_driver_sql("PRAGMA user_version=0")
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -104,23 +148,39 @@ def head() -> str:
     return max(path.stem.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def _bring_up_to_date(store: Store) -> None:
-    current = _schema_of(store.engine)
+def update(store: Store, *, keeps: bool = True) -> None:
+    """Bring the schema up to date; of a file a copy is kept, when ``keeps``.
+
+    Raises StoreError for a newer one, and for an older one that may only be read.
+    """
+    current, place = schema_of(store), store.file or "the database"
     if current == head():
         return
-    if current and current > head():
+    if current > head():
         raise StoreError(
-            f"the database has schema {current} and this program knows {head()}; install the newer program again"
+            f"{place}: has schema {current} and this program knows {head()}; install the newer program again"
         )
     if store.read_only:
-        raise StoreError(
-            "the database has an older schema; any command that writes, such as `newsletter fetch`, updates it"
-        )
+        raise StoreError(f"{place}: has schema {current or 'none'}, an older one; `newsletter db migrate` updates it")
+    backup = _copy_first(store.file, current) if store.file and current and keeps else None
     _migrate(store)
+    store.updated = Updated(current, head(), backup) if current else None
 
 
-def _schema_of(engine: Engine) -> str:
-    with engine.connect() as connection:
+def _copy_first(file: Path, schema: str) -> Path:
+    """A copy of a database that is about to be changed as a whole."""
+    now = dt.datetime.now(dt.UTC)
+    backup = copies.new_name(file, now, f"schema-{schema}")
+    try:
+        copies.copy(file, backup, now)
+    except copies.CopyError as error:
+        raise StoreError(f"the database has an older schema and is not updated without a backup: {error}") from error
+    return backup
+
+
+def schema_of(store: Store) -> str:
+    """The schema that a database has; empty before the first."""
+    with store.engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return ""
         return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
@@ -143,8 +203,11 @@ def _migrate(store: Store) -> None:
 def _make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Readers' addresses stand in it: SQLite gives its -wal and -shm files the mode of the database.
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        # Never opened when it is there: closing it would drop the locks of this process's other connections to it
+        # (SQLite documentation, "How To Corrupt An SQLite Database File", 2.2).
+        if not file.exists():
+            # Readers' addresses stand in it: SQLite gives its -wal and -shm files the mode of the database.
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreError(
             f"{file.parent}: cannot be made ({error.strerror}); set data.folder to another place"
@@ -155,8 +218,8 @@ def _engine(url: str, read_only: bool) -> Engine:
     file = sqlite_file(url)
     if make_url(url).get_backend_name() != "sqlite":
         return _server_engine(url)
-    target = url if file is None or not read_only else f"sqlite:///file:{_quoted(file)}?mode=ro&uri=true"
-    engine = create_engine(target, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    target = url if file is None or not read_only else f"sqlite:///file:{copies.quoted(file)}?mode=ro&uri=true"
+    engine = create_engine(target, connect_args={"timeout": _busy_seconds(url)}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_read_only if read_only else _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -173,9 +236,12 @@ def _server_engine(url: str) -> Engine:
         ) from error
 
 
-def _quoted(file: Path) -> str:
-    """The path as an SQLite URI needs it."""
-    return str(file.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def _busy_seconds(url: str) -> float:
+    asked = make_url(url).query.get("timeout", "")
+    try:
+        return float(asked) if isinstance(asked, str) and asked else BUSY_SECONDS
+    except ValueError:
+        return BUSY_SECONDS
 
 
 def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -183,7 +249,8 @@ def _prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     _use_wal(cursor)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    # What is deleted is overwritten: a reader who was erased must not stand in free pages of the file.
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -199,8 +266,8 @@ def _use_wal(cursor: DBAPICursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > ends:
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > ends:
                 raise
             time.sleep(0.02)
 
@@ -212,12 +279,3 @@ def _prepare_read_only(connection: DBAPIConnection, _: ConnectionPoolEntry) -> N
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("newsletter_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _reason(error: DBAPIError) -> str:
-    reason = str(error.orig)
-    if "file is not a database" in reason or "malformed" in reason:
-        return f"{reason}; put a backup in its place"
-    if "readonly" in reason or "unable to open" in reason:
-        return f"{reason}; check the permissions of the file and its folder"
-    return reason

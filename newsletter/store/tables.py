@@ -261,13 +261,15 @@ class SendingRow(SQLModel, table=True):
     """How the sending of a frozen issue stands: ``going``, ``paused`` or ``cancelled``.
 
     ``held_until`` is when the provider may be asked again, ``held`` how often in a row it had no time for anybody.
-    ``trouble`` is what last stood in the way; it goes when a message is accepted.
+    ``trouble`` is what last stood in the way; it goes when a message is accepted. ``audience`` is how many deliveries
+    the freeze wrote: none comes or goes after it.
     """
 
     __tablename__ = "sending"
 
     issue_id: int = Field(foreign_key="issue.id", primary_key=True)
     state: str = "going"
+    audience: int = 0
     held_until: dt.datetime | None = Field(default=None, sa_type=UtcDateTime)
     held: int = 0
     trouble: str = Field(default="", sa_type=Text)

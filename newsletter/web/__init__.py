@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import subscribers.pages
 from newsletter.pipeline import Press
 from newsletter.rendering import Renderer
-from newsletter.store import Store
+from newsletter.store import Store, StoreBusy, StoreError
 from newsletter.store.tables import IssueRow
 from newsletter.web import hooks
 from newsletter.web.archive import Archive
@@ -50,7 +50,7 @@ def application(press: Press, more: Sequence[BaseRoute] = (), *, post: Callable[
     app.router.redirect_slashes = False
     troubles = _Troubles(press.renderer)
     app.add_exception_handler(HTTPException, troubles.refused)
-    for kind in (OperationalError, NoConnection):
+    for kind in (StoreError, StoreBusy, OperationalError, NoConnection):
         app.add_exception_handler(kind, troubles.out_of_reach)
     app.add_exception_handler(Exception, troubles.broken)
     return _Shield(app, headers(press.renderer))
@@ -140,7 +140,7 @@ def _health(store: Store) -> list[BaseRoute]:
         try:
             with store.read() as session:
                 session.exec(select(IssueRow.id).limit(1)).first()
-        except SQLAlchemyError as error:
+        except (StoreError, StoreBusy, SQLAlchemyError) as error:
             return _plain(f"the database is out of reach ({type(error).__name__})", 503)
         return _plain("ok", 200)
 

@@ -484,7 +484,7 @@ def test_a_courier_goes_on_after_a_database_that_was_locked(
             work.enter_context(Courier(press_for(store, Config()), Carrier(), owner))
             assert soon(lambda: bool(owner.lines))
         assert soon(lambda: counts(store) == {"accepted": 1})
-    assert all("database is locked" in line and "\n" not in line for line in owner.lines)
+    assert all("keeps the database locked" in line and "\n" not in line for line in owner.lines)
     assert [word for word in ("ann", "example.com", "secret", "token") if word in " ".join(owner.lines)] == []
 
 

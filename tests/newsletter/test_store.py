@@ -12,7 +12,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel
 
 from newsletter.store import Store, StoreError, head, open_store
@@ -65,7 +64,7 @@ def test_two_writers_wait_for_each_other(store: Store) -> None:
 
 def test_a_read_only_database_takes_no_statement_that_writes(store: Store) -> None:
     reader = open_store(store.url, read_only=True)
-    with pytest.raises(OperationalError, match="readonly"), reader.write() as session:
+    with pytest.raises(StoreError, match="readonly"), reader.write() as session:
         session.add(SourceStateRow(key="a"))
     reader.close()
 
@@ -85,7 +84,7 @@ def test_a_newer_schema_is_refused(store: Store) -> None:
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite3").write_bytes(b"this is not a database, " * 100)
-    with pytest.raises(StoreError, match="put a backup in its place"):
+    with pytest.raises(StoreError, match="`newsletter db restore FILE` puts one from elsewhere in its place"):
         open_store(f"sqlite:///{tmp_path}/x.sqlite3")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import subscribers
 from newsletter.cli._workshop import Workshop
-from newsletter.cli.deliveries import masked
+from newsletter.masking import masked
 from newsletter.providers import Accepted, InDoubt, Outcome, Provider, Refused, TryLater
 from newsletter.store import open_store
 from newsletter.values import Message
