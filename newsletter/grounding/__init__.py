@@ -18,8 +18,9 @@ from enum import StrEnum
 
 from newsletter.grounding import attribution, intruders, prose
 from newsletter.grounding.names import names_in, unfounded_names
-from newsletter.grounding.numbers import numbers_in, unfounded_numbers
+from newsletter.grounding.numbers import numbers_in
 from newsletter.grounding.polarity import contradictions, denied_word, stem
+from newsletter.grounding.reckoning import unfounded_numbers
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sections import SectionSpec
 from newsletter.sentences import content_words, words

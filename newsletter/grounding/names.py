@@ -22,6 +22,13 @@ LEAST_NAME = 4
 _POSSESSIVE = re.compile(r"'s?$")
 _ACRONYM = re.compile(r"[A-Z][A-Za-z]{0,4}[A-Z]s?")
 _SENTENCE_START = re.compile(r"[:.!?][\"')]* [\"'(]*$|\"$")
+_UNIT_SYMBOL = re.compile(
+    r"[kMGTPm\u03bcnp]?(?:Wh|W|VA|V|Ah|Hz|J|Pa|eV|Bq|Sv|mol|l|L|g|m|B|b|bit|bps|cal)|dB[Am]?|[kMGT]iB|"
+    r"CO2e?|[A-Z]{3}(?<=CHF|GBP|JPY|CNY|INR|SEK|NOK|DKK|CAD|AUD|NZD|BRL|ZAR|KRW|PLN|CZK|MXN)"
+)
+"""Symbols of units and currencies: beside a number, no names (the SI brochure, 9th edition; ISO 4217)."""
+_NUMBER_BEFORE, _NUMBER_AFTER = re.compile(r"\d[\d,.]*[ -]?$"), re.compile(r" ?\d")
+_OF_A_COUNTRY = re.compile(r"(?:ish|ese|ians?|ans?|ch|ss)$")
 _EVERYONES = frozenset(("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I"))
 """Short forms that any text may use."""
 
@@ -108,11 +115,17 @@ def names_in(sentence: str, source: Source) -> Iterator[str]:
     plain = plain_text(sentence)
     for number, match in enumerate(_TOKEN.finditer(plain)):
         token = _POSSESSIVE.sub("", match.group())
-        if token.rstrip("s") in _EVERYONES or is_figures(token):
+        if token.rstrip("s") in _EVERYONES or is_figures(token) or _is_unit(token, match, plain):
             continue
         is_first = number == 0 or bool(_SENTENCE_START.search(plain[: match.start()]))
         if is_odd(token) or (token[0].isupper() and (not is_first or _is_only_a_name(token, source))):
             yield token
+
+
+def _is_unit(token: str, match: re.Match[str], text: str) -> bool:
+    """Whether a token beside a number is the symbol of what is counted: 29 kWh, CHF 3."""
+    is_beside = _NUMBER_BEFORE.search(text[: match.start()]) or _NUMBER_AFTER.match(text, match.end())
+    return bool(is_beside and _UNIT_SYMBOL.fullmatch(token))
 
 
 def is_odd(token: str) -> bool:
