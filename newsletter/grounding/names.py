@@ -28,7 +28,14 @@ _UNIT_SYMBOL = re.compile(
 )
 """Symbols of units and currencies: beside a number, no names (the SI brochure, 9th edition; ISO 4217)."""
 _NUMBER_BEFORE, _NUMBER_AFTER = re.compile(r"\d[\d,.]*[ -]?$"), re.compile(r" ?\d")
-_OF_A_COUNTRY = re.compile(r"(?:ish|ese|ians?|ans?|ch|ss)$")
+_COUNTRIES = {
+    **{"britain": "british", "china": "chinese", "denmark": "danish", "england": "english", "finland": "finnish"},
+    **{"france": "french", "greece": "greek", "ireland": "irish", "netherlands": "dutch", "norway": "norwegian"},
+    **{"poland": "polish", "scotland": "scottish", "spain": "spanish", "sweden": "swedish", "switzerland": "swiss"},
+    **{"turkey": "turkish", "wales": "welsh", "europe": "european", "vietnam": "vietnamese", "iceland": "icelandic"},
+}
+_ADJECTIVES = {**_COUNTRIES, **{adjective: country for country, adjective in _COUNTRIES.items()}}
+"""Countries whose adjective does not begin like them."""
 _EVERYONES = frozenset(("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I"))
 """Short forms that any text may use."""
 
@@ -163,6 +170,8 @@ def _stands_in(name: str, words: frozenset[str]) -> bool:
     parts = [part for part in _SEAM.split(name) if part[:1].isupper() or part[:1].isdigit() or is_odd(part)]
     if parts and parts != [name]:
         return all(_stands_in(part, words) for part in parts)
+    if whole in _ADJECTIVES and words & {_ADJECTIVES[whole]}:
+        return True
     return len(whole) >= 6 and whole.isalpha() and any(word[:5] == whole[:5] for word in words)
 
 
