@@ -27,16 +27,20 @@ _UNIT_SYMBOL = re.compile(
     r"CO2e?|[A-Z]{3}(?<=CHF|GBP|JPY|CNY|INR|SEK|NOK|DKK|CAD|AUD|NZD|BRL|ZAR|KRW|PLN|CZK|MXN)"
 )
 """Symbols of units and currencies: beside a number, no names (the SI brochure, 9th edition; ISO 4217)."""
+_DATED = re.compile(r"(?:mid|pre|post|early|late)-\d+s?", re.IGNORECASE)
 _NUMBER_BEFORE, _NUMBER_AFTER = re.compile(r"\d[\d,.]*[ -]?$"), re.compile(r" ?\d")
 _COUNTRIES = {
     **{"britain": "british", "china": "chinese", "denmark": "danish", "england": "english", "finland": "finnish"},
     **{"france": "french", "greece": "greek", "ireland": "irish", "netherlands": "dutch", "norway": "norwegian"},
     **{"poland": "polish", "scotland": "scottish", "spain": "spanish", "sweden": "swedish", "switzerland": "swiss"},
+    **{"italy": "italian", "india": "indian", "japan": "japanese", "egypt": "egyptian", "kenya": "kenyan"},
     **{"turkey": "turkish", "wales": "welsh", "europe": "european", "vietnam": "vietnamese", "iceland": "icelandic"},
 }
 _ADJECTIVES = {**_COUNTRIES, **{adjective: country for country, adjective in _COUNTRIES.items()}}
 """Countries whose adjective does not begin like them."""
-_EVERYONES = frozenset(("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I"))
+_EVERYONES = frozenset(
+    ("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I", "CO2")
+)
 """Short forms that any text may use."""
 
 
@@ -94,6 +98,7 @@ def _stranger_in_front(
     word = _POSSESSIVE.sub("", first.group()) if first else ""
     if (
         len(word) < LEAST_NAME
+        or re.search(r"-[a-z]", word)
         or not word[0].isupper()
         or word in said
         or word.casefold() in STOP_WORDS
@@ -122,7 +127,12 @@ def names_in(sentence: str, source: Source) -> Iterator[str]:
     plain = plain_text(sentence)
     for number, match in enumerate(_TOKEN.finditer(plain)):
         token = _POSSESSIVE.sub("", match.group())
-        if token.rstrip("s") in _EVERYONES or is_figures(token) or _is_unit(token, match, plain):
+        if (
+            token.rstrip("s") in _EVERYONES
+            or is_figures(token)
+            or _DATED.fullmatch(token)
+            or _is_unit(token, match, plain)
+        ):
             continue
         is_first = number == 0 or bool(_SENTENCE_START.search(plain[: match.start()]))
         if is_odd(token) or (token[0].isupper() and (not is_first or _is_only_a_name(token, source))):

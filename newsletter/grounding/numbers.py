@@ -56,7 +56,20 @@ _ORDINAL_NAMES = "first second third fourth fifth sixth seventh eighth ninth".sp
 _SMALL = {name: float(value) for value, name in enumerate(_SMALL_NAMES)}
 _TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905 - easier to read
 _TENS = {name: 10.0 * tens for tens, name in enumerate(_TENS_NAMES, 2)}
-_PARTS = {"hal": 2, "thi": 3, "qua": 4, "fou": 4, "fif": 5, "six": 6, "sev": 7, "eig": 8, "nin": 9, "ten": 10}
+_PARTS = {
+    "hal": 2,
+    "thi": 3,
+    "qua": 4,
+    "fou": 4,
+    "fif": 5,
+    "six": 6,
+    "sev": 7,
+    "eig": 8,
+    "nin": 9,
+    "ten": 10,
+    "hun": 100,
+    "tho": 1000,
+}
 _FOLDS = {"twi": 2, "dou": 2, "tri": 3, "thr": 3, "qua": 4}
 _UNITS = {
     **dict.fromkeys(("ms", "millisecond"), "milliseconds"),
@@ -85,11 +98,12 @@ _WORDED = re.compile(
     rf"\ban? (?P<and_half>{'|'.join(_PERIODS)}) and a half\b|"
     rf"\b(?P<tens>{'|'.join(_TENS)})(?:[ -](?P<ones>{'|'.join((*_SMALL_NAMES[1:10], *_ORDINAL_NAMES))})\b)?|"
     rf"\b(?P<small>{'|'.join(_SMALL)})\b(?:[ -](?P<part>half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|"
-    rf"sevenths?|eighths?|ninths?|tenths?)\b|(?P<more> and a half)\b)?|"
+    rf"sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?)\b|(?P<more> and a half)\b)?|"
     r"\b(?P<scaled>half a|a single|single|a|an)(?= (?:hundred|thousand|million|billion|trillion)\b)|"
     r"(?<=\bper )(?P<per>hundred|thousand|million|billion)\b|"
     r"\b(?P<half>half|halves|halv(?:ed|ing))\b|"
-    r"\ban? (?P<fraction>third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth)\b|"
+    r"\ban? (?P<fraction>third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|"
+    r"thousandth)\b|"
     r"\b(?P<dozen>dozen)\b|\ban? (?P<period>decade|century)\b",
     re.IGNORECASE,
 )

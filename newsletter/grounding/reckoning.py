@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from newsletter.grounding.numbers import Exactness, Number, is_count, numbers_in, shares_in, years_in
-from newsletter.grounding.source import Source, Span
+from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.values import count_words
 
 RATIO_TOLERANCE = 0.02
@@ -45,6 +45,7 @@ _SIZES = {
 _LEFT_OUT = {"decades": 10.0, "centuries": 100.0}
 """Years in units that stand for years: "a decade" of "ten", the years having been named before."""
 _LISTED = re.compile(r"\w[^,.;:()]*(?:, [^,.;:()]+)+,? (?:and|or) \w")
+_HELD_AGAINST = re.compile(r"\b(?:consistent with|from|than|above|below|includ\w+|around) $", re.IGNORECASE)
 _BOTH = re.compile(r"\b(?:both|pair|couple|either|neither|each other|second)\b", re.IGNORECASE)
 _NONE = re.compile(r"\b(?:no|none|never|nothing)\b|\bnot any\b", re.IGNORECASE)
 
@@ -69,7 +70,7 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
     counts = _counts(around, section)
     shares = [share for share in shares_in(sentence, round_only=True) if _follows_from(share, amounts, further)]
     for number in said:
-        if any(share.start <= number.start < share.end for share in shares):
+        if _is_mark(number, sentence) or any(share.start <= number.start < share.end for share in shares):
             continue
         alike = [other for other in nearby if _same(number, other)]
         is_near = bool(alike) if is_count(number) else any(number.things & other.things for other in alike)
@@ -79,6 +80,11 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
         is_there = is_there or _follows_from(number, amounts, further) or _is_span_of(number, quoted)
         if not is_there and (not is_near or _counted_otherwise(number, there)):
             yield number.written.strip()
+
+
+def _is_mark(number: Number, sentence: str) -> bool:
+    """Whether a nought is no amount but what others are held against: "indistinguishable from zero"."""
+    return number.value == 0 and bool(_HELD_AGAINST.search(plain_text(sentence)[: number.start]))
 
 
 def _counted_otherwise(said: Number, there: Iterable[Number]) -> bool:
@@ -109,6 +115,8 @@ def _same(said: Number, there: Number) -> bool:
     if said.unit and there.unit and said.unit != there.unit:
         mine, other = (number.value * _SIZES.get(number.unit, 0.0) for number in (said, there))
         return other > 0 and abs(mine - other) <= CALENDAR_TOLERANCE * other
+    if (said.is_percent and is_count(there)) or (said.unit and _is_year(there)):
+        return False
     pairs = itertools.product(_readings(said), _readings(there))
     if any(abs(mine - value) <= 1e-9 * max(1.0, abs(value)) for mine, value in pairs):
         return True
@@ -119,6 +127,11 @@ def _same(said: Number, there: Number) -> bool:
     if said.is_percent and there.is_ratio:
         return _agrees(said, there.value * 100) or _rounds_to(said, there.value * 100)
     return False
+
+
+def _is_year(number: Number) -> bool:
+    """Whether a number is likely to be a year."""
+    return bool(re.fullmatch(r"(?:1[5-9]|20)\d\d", number.written)) and not number.unit
 
 
 def _readings(number: Number) -> tuple[float, ...]:
@@ -160,7 +173,8 @@ def _follows_from(said: Number, amounts: Sequence[Number], further: Sequence[Num
     if any(other.is_ratio and _same(said, other) for other in amounts):
         return True
     if said.is_ratio:
-        return any(_same(said, other) for other in amounts) or _is_ratio_of(said, amounts, further)
+        is_there = any(_same(said, other) for other in amounts) or _is_ratio_of(said, amounts, further)
+        return is_there or (said.is_change and any(_agrees(said, change) for change in _changes(amounts)))
     if said.is_change:
         return _is_change_of(said, amounts)
     return said.is_percent and _is_share_of(said, amounts)
@@ -185,10 +199,16 @@ def _is_change_of(said: Number, amounts: Sequence[Number]) -> bool:
     """Whether two amounts differ by this number, or by this percentage of one of them. Points may be of percent."""
     pairs = [(one, two) for one, two in itertools.permutations(amounts, 2) if _are_alike(one, two)]
     steps = [abs(one.value - two.value) for one, two in pairs if one.is_percent or not said.is_percent]
-    changes = [100 * abs(one.value - two.value) / one.value for one, two in pairs if said.is_percent and one.value > 0]
+    changes = [100 * change for change in _changes(amounts)] if said.is_percent else []
     return any(_agrees(said, value) or _rounds_to(said, value) for value in changes) or any(
         _agrees(said, value) or abs(value - said.value) <= 1e-6 * max(1.0, said.value) for value in steps if value
     )
+
+
+def _changes(amounts: Sequence[Number]) -> list[float]:
+    """By what part of it each amount differs from each that is like it: from 16 to 4 it is 0.75."""
+    pairs = ((one, two) for one, two in itertools.permutations(amounts, 2) if _are_alike(one, two) and one.value > 0)
+    return [abs(one.value - two.value) / one.value for one, two in pairs]
 
 
 def _is_share_of(said: Number, amounts: Iterable[Number]) -> bool:
