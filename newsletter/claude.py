@@ -34,6 +34,9 @@ DEFAULT_BASE_URL = "https://api.anthropic.com"
 MAX_ANSWER_BYTES = 8_000_000
 """Largest body that is read; the longest answer of any model is a small part of it."""
 
+UNUSABLE_FOR = dt.timedelta(hours=20)
+"""How long an answer that cannot be used is kept: builds of the same day cost nothing, the next day's asks anew."""
+
 Kind = Literal["refused", "cut_off", "malformed", "try_later", "unauthorised", "unknown_model", "over_budget"]
 
 _HEADERS = frozenset(
@@ -151,8 +154,8 @@ class Meter(Protocol):
 class AnswerCache(Protocol):
     """Keeps answers as they came, under the hash of the whole question, before anything is checked."""
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under this key (64 hexadecimal digits), or None."""
+    def get(self, key: str, max_age: dt.timedelta | None = None) -> dict[str, Any] | None:
+        """The answer kept under this key (64 hexadecimal digits), or None. ``max_age``: none that is older."""
         ...
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
@@ -164,15 +167,17 @@ class MemoryCache:
     """Answers of this process."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, dict[str, Any]] = {}
+        self._answers: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under this key, or None."""
-        return self._answers.get(key)
+    def get(self, key: str, max_age: dt.timedelta | None = None) -> dict[str, Any] | None:
+        """The answer kept under this key, or None. ``max_age``: none that is older."""
+        kept_at, answer = self._answers.get(key, (0.0, None))
+        is_old = max_age is not None and time.monotonic() - kept_at >= max_age.total_seconds()
+        return None if is_old else answer
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
         """Keep an answer as long as this object lives."""
-        self._answers[key] = answer
+        self._answers[key] = (time.monotonic(), answer)
 
 
 class Budget:
@@ -242,7 +247,8 @@ class Claude:
 
     ``base_url`` is where the service is (empty: its public address). ``timeout_seconds`` is the longest
     wait for one question with all ``attempts``; ``pause_seconds`` is the pause before the second one, which
-    then doubles.
+    then doubles. A kept answer that cannot be used (refused, cut off, malformed) stands for ``unusable_for``, and
+    is then asked for again: a model that answered badly once need not do so for ever.
     """
 
     def __init__(
@@ -256,6 +262,7 @@ class Claude:
         timeout_seconds: float = 120.0,
         attempts: int = 5,
         pause_seconds: float = 1.0,
+        unusable_for: dt.timedelta = UNUSABLE_FOR,
     ) -> None:
         self._api_key = api_key.strip()
         self._base_url = base_url.strip() or DEFAULT_BASE_URL
@@ -265,6 +272,7 @@ class Claude:
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
         self._pause_seconds = pause_seconds
+        self._unusable_for = unusable_for
 
     def __repr__(self) -> str:
         return f"Claude({self._base_url})"
@@ -309,6 +317,8 @@ class Claude:
         """The body of an answer, its cost, and whether it was kept from before; a new one is kept."""
         key = question.hash()
         kept = self._cache.get(key)
+        if kept is not None and not _is_usable(kept):
+            kept = self._cache.get(key, self._unusable_for)
         if kept is not None:
             return kept, 0.0, True
         body, cost = self._call(question)
@@ -627,6 +637,15 @@ def _read_answer(body: Mapping[str, Any], model: str, *, cached: bool, cost_usd:
     if data is None:
         raise ClaudeError("malformed", "the answer is no JSON object", cost_usd=cost)
     return Answer(data, _usage(body) or Usage(), model, cached, cost_usd)
+
+
+def _is_usable(body: Mapping[str, Any]) -> bool:
+    """Whether a kept body holds the data that was asked for."""
+    try:
+        _read_answer(body, "", cached=True, cost_usd=None)
+    except ClaudeError:
+        return False
+    return True
 
 
 def _text(body: Mapping[str, Any]) -> str:

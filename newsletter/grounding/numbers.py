@@ -136,7 +136,7 @@ _COMPARED = re.compile(
 """What stands behind one."""
 _TIMES_AS = re.compile(r"(?:-fold\b|fold\b|[ -]times (?:as|the|its|their|that|those|what|more|\w+er)\b|\u00d7)")
 _SHARE = re.compile(
-    rf"\b(?P<part>\d+|{'|'.join(_SMALL_NAMES[1:])}) (?:in|out of|of)(?: every)? "
+    rf"\b(?P<part>\d+|{'|'.join(_SMALL_NAMES[1:])})(?: [a-z]+)? (?:in|out of|of)(?: every)? "
     rf"(?P<whole>\d{{1,3}}(?:,\d{{3}})*|(?:a )?hundred|(?:a )?thousand|"
     rf"{'|'.join((*_SMALL_NAMES[2:], *_TENS))})\b(?![%.]\d)",
     re.IGNORECASE,

@@ -23,6 +23,9 @@ ABOUT_RATIO, ABOUT_NUMBER = 0.1, 0.05
 BOUND_RATIO, BOUND_NUMBER = 0.25, 0.2
 """How far behind what is said to be more ("over half") or less than something may be from that."""
 
+LEAST_WHOLE = 10
+"""A percentage of fewer things than this is hardly ever worked out."""
+
 CALENDAR_TOLERANCE = 0.02
 """Three months are 90 days."""
 
@@ -67,7 +70,7 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
     nearby = list(numbers_in(around, every_one=True))
     section = " ".join(source.paragraphs_around(span, 1) for span in spans)
     further = list(numbers_in(section))
-    counts = _counts(around, section)
+    counts = _counts(around)
     shares = [share for share in shares_in(sentence, round_only=True) if _follows_from(share, amounts, further)]
     for number in said:
         if _is_mark(number, sentence) or any(share.start <= number.start < share.end for share in shares):
@@ -75,6 +78,7 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
         alike = [other for other in nearby if _same(number, other)]
         is_near = bool(alike) if is_count(number) else any(number.things & other.things for other in alike)
         is_near = is_near or (is_count(number) and (number.is_recalled or number.value in counts))
+        is_near = is_near or (is_count(number) and any(_counts_alike(number, other) for other in further))
         is_near = is_near or (number.is_recalled and any(number.value == other.value for other in further))
         is_there = any(_same(number, other) for other in there)
         is_there = is_there or _follows_from(number, amounts, further) or _is_span_of(number, quoted)
@@ -99,13 +103,18 @@ def _beside(span: Span, source: Source) -> str:
     return source.sentences_around(span, 1)
 
 
-def _counts(passage: str, section: str) -> set[float]:
-    """Small numbers that a claim may count by: those of the section, how many things the passage lists ("a,
-    b and c"), two where it speaks of both, and zero where of none.
+def _counts_alike(one: Number, other: Number) -> bool:
+    """Whether two numbers count the same things, and come to the same."""
+    return one.value == other.value and bool(one.things & other.things)
+
+
+def _counts(passage: str) -> set[float]:
+    """Small numbers that a claim may count by: those of the passage, how many things it lists ("a, b and
+    c"), two where it speaks of both, and zero where of none.
     """
     lists = (match.group() for match in _LISTED.finditer(passage))
     counts = {float(len(re.split(r",? (?:and|or) |, ", one))) for one in lists}
-    counts |= {number.value for number in numbers_in(section) if is_count(number)}
+    counts |= {number.value for number in numbers_in(passage) if is_count(number)}
     counts |= {2.0} if _BOTH.search(passage) else set()
     return counts | ({0.0} if _NONE.search(passage) else set())
 
@@ -115,7 +124,7 @@ def _same(said: Number, there: Number) -> bool:
     if said.unit and there.unit and said.unit != there.unit:
         mine, other = (number.value * _SIZES.get(number.unit, 0.0) for number in (said, there))
         return other > 0 and abs(mine - other) <= CALENDAR_TOLERANCE * other
-    if (said.is_percent and is_count(there)) or (said.unit and _is_year(there)):
+    if (said.is_percent and said.written[0].isdigit() and is_count(there)) or (said.unit and _is_year(there)):
         return False
     pairs = itertools.product(_readings(said), _readings(there))
     if any(abs(mine - value) <= 1e-9 * max(1.0, abs(value)) for mine, value in pairs):
@@ -165,7 +174,7 @@ def _agrees(said: Number, value: float) -> bool:
 
 def _rounds_to(said: Number, value: float) -> bool:
     """Whether a value, rounded to the places that a number is said with, is that number."""
-    return abs(value - said.value) <= 0.5 * said.grain * (1 + 1e-9)
+    return abs(value - said.value) <= min(0.5 * said.grain, ABOUT_RATIO * said.value) * (1 + 1e-9)
 
 
 def _follows_from(said: Number, amounts: Sequence[Number], further: Sequence[Number]) -> bool:
@@ -214,8 +223,8 @@ def _changes(amounts: Sequence[Number]) -> list[float]:
 def _is_share_of(said: Number, amounts: Iterable[Number]) -> bool:
     """Whether a percentage is that of one count among another: 5 of 200 are 2.5 %."""
     whole = [one for one in amounts if one.value == int(one.value) and not (one.is_percent or one.is_ratio or one.unit)]
-    pairs = ((one.value, two.value) for one, two in itertools.permutations(whole, 2) if 0 < one.value < two.value)
-    shares = [100 * one / two for one, two in pairs]
+    pairs = ((one.value, two.value) for one, two in itertools.permutations(whole, 2))
+    shares = [100 * one / two for one, two in pairs if 0 < one < two and two >= LEAST_WHOLE]
     return any(_agrees(said, share) or _rounds_to(said, share) for share in shares)
 
 
