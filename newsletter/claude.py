@@ -287,12 +287,15 @@ class Claude:
         max_tokens: int,
         purpose: str = "",
         piece: int = 0,
+        has_second: bool = False,
     ) -> Answer:
         """Ask for data of this JSON schema, in at most ``max_tokens`` tokens.
 
         ``system`` is the part that stays the same from question to question, and is cached by the service.
         The schema may use what structured outputs know (no lengths; ``additionalProperties: false`` in
-        every object). ``purpose`` and ``piece`` are for the accounts alone, and no part of the question.
+        every object). ``purpose`` and ``piece`` are for the accounts alone, and no part of the question. With
+        ``has_second``, the caller asks otherwise after a malformed answer, which is then kept for good: what came
+        of the second question stands in for it.
 
         Raises ClaudeError.
         """
@@ -300,7 +303,7 @@ class Claude:
         began = time.monotonic()
         usage, cost, outcome, cached = Usage(), 0.0 if self._budget else None, "", False
         try:
-            body, cost, cached = self._answer(question)
+            body, cost, cached = self._answer(question, has_second=has_second)
             usage = (not cached and _usage(body)) or Usage()
             return _read_answer(body, model, cached=cached, cost_usd=cost)
         except ClaudeError as error:
@@ -313,11 +316,11 @@ class Claude:
                 seconds = time.monotonic() - began
                 self._meter.note(Call(purpose, piece, model, usage, cost, cached, outcome, round(seconds, 3)))
 
-    def _answer(self, question: _Question) -> tuple[dict[str, Any], float | None, bool]:
+    def _answer(self, question: _Question, *, has_second: bool) -> tuple[dict[str, Any], float | None, bool]:
         """The body of an answer, its cost, and whether it was kept from before; a new one is kept."""
         key = question.hash()
         kept = self._cache.get(key)
-        if kept is not None and not _is_usable(kept):
+        if kept is not None and _what_is_wrong(kept) not in ("", "malformed" if has_second else ""):
             kept = self._cache.get(key, self._unusable_for)
         if kept is not None:
             return kept, 0.0, True
@@ -639,13 +642,13 @@ def _read_answer(body: Mapping[str, Any], model: str, *, cached: bool, cost_usd:
     return Answer(data, _usage(body) or Usage(), model, cached, cost_usd)
 
 
-def _is_usable(body: Mapping[str, Any]) -> bool:
-    """Whether a kept body holds the data that was asked for."""
+def _what_is_wrong(body: Mapping[str, Any]) -> Kind | Literal[""]:
+    """Why a kept body does not hold the data that was asked for; nothing when it does."""
     try:
         _read_answer(body, "", cached=True, cost_usd=None)
-    except ClaudeError:
-        return False
-    return True
+    except ClaudeError as error:
+        return error.kind
+    return ""
 
 
 def _text(body: Mapping[str, Any]) -> str:

@@ -121,6 +121,18 @@ def test_a_kept_answer_that_cannot_be_used_is_asked_for_again_some_day(bad: Beha
     assert len(service.requests) == 2
 
 
+def test_a_malformed_answer_is_kept_for_good_where_a_second_question_stands_in_for_it() -> None:
+    question: dict[str, Any] = {"system": "", "prompt": "One?", "schema": SCHEMA, "model": MODEL, "max_tokens": 100}
+    with FakeClaude([fake.says("not JSON"), fake.refusal]) as service:
+        claude = asker(service, unusable_for=dt.timedelta(0))
+        for _ in range(2):
+            with pytest.raises(ClaudeError, match="no JSON"):
+                claude.ask(**question, has_second=True)
+        with pytest.raises(ClaudeError, match="declined"):
+            claude.ask(**question)
+    assert len(service.requests) == 2
+
+
 def test_what_is_no_answer_is_not_kept() -> None:
     cache = MemoryCache()
     with FakeClaude([fake.html, fake.server_error, WORD]) as service:
