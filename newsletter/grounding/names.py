@@ -19,6 +19,8 @@ _SEAM = re.compile(r"[-'./+&]")
 _SUBJECT = re.compile(r"(?: [a-z]+ly)? (?:is|was|has|had|[a-z]{2,}(?:[^su]s|ed))\b")
 """What follows a subject in the singular: a verb."""
 LEAST_NAME = 4
+NEAR = 24
+"""Characters before a word that are looked at for what it follows."""
 _POSSESSIVE = re.compile(r"'s?$")
 _ACRONYM = re.compile(r"[A-Z][A-Za-z]{0,4}[A-Z]s?")
 _SENTENCE_START = re.compile(r"[:.!?][\"')]* [\"'(]*$|\"$")
@@ -134,14 +136,16 @@ def names_in(sentence: str, source: Source) -> Iterator[str]:
             or _is_unit(token, match, plain)
         ):
             continue
-        is_first = number == 0 or bool(_SENTENCE_START.search(plain[: match.start()]))
+        is_first = number == 0 or bool(_SENTENCE_START.search(plain[max(0, match.start() - NEAR) : match.start()]))
         if is_odd(token) or (token[0].isupper() and (not is_first or _is_only_a_name(token, source))):
             yield token
 
 
 def _is_unit(token: str, match: re.Match[str], text: str) -> bool:
     """Whether a token beside a number is the symbol of what is counted: 29 kWh, CHF 3."""
-    is_beside = _NUMBER_BEFORE.search(text[: match.start()]) or _NUMBER_AFTER.match(text, match.end())
+    is_beside = _NUMBER_BEFORE.search(text[max(0, match.start() - NEAR) : match.start()]) or _NUMBER_AFTER.match(
+        text, match.end()
+    )
     return bool(is_beside and _UNIT_SYMBOL.fullmatch(token))
 
 

@@ -26,6 +26,9 @@ BOUND_RATIO, BOUND_NUMBER = 0.25, 0.2
 LEAST_WHOLE = 10
 """A percentage of fewer things than this is hardly ever worked out."""
 
+MOST_AMOUNTS = 40
+"""With more numbers than this, as a table has, something always follows from two of them."""
+
 CALENDAR_TOLERANCE = 0.02
 """Three months are 90 days."""
 
@@ -47,7 +50,7 @@ _SIZES = {
 """Units of time in seconds: a quarter of an hour is 15 minutes, a decade ten years."""
 _LEFT_OUT = {"decades": 10.0, "centuries": 100.0}
 """Years in units that stand for years: "a decade" of "ten", the years having been named before."""
-_LISTED = re.compile(r"\w[^,.;:()]*(?:, [^,.;:()]+)+,? (?:and|or) \w")
+_LISTED = re.compile(r"\w[^,.;:()]{0,80}(?:, [^,.;:()]{1,80})+,? (?:and|or) \w")
 _HELD_AGAINST = re.compile(r"\b(?:consistent with|from|than|above|below|includ\w+|around) $", re.IGNORECASE)
 _BOTH = re.compile(r"\b(?:both|pair|couple|either|neither|each other|second)\b", re.IGNORECASE)
 _NONE = re.compile(r"\b(?:no|none|never|nothing)\b|\bnot any\b", re.IGNORECASE)
@@ -66,6 +69,8 @@ def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> I
     quoted = [source.sentences_around(span, 0) for span in spans]
     there = list(numbers_in(" . ".join((*quoted, source.facts)), every_one=True))
     amounts = [number for text in quoted for number in (*numbers_in(text, every_one=True), *shares_in(text))]
+    if len(amounts) > MOST_AMOUNTS:
+        amounts = []
     around = " ".join(_beside(span, source) for span in spans)
     nearby = list(numbers_in(around, every_one=True))
     section = " ".join(source.paragraphs_around(span, 1) for span in spans)

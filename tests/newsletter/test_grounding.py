@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -226,6 +227,14 @@ def test_a_number_that_follows_from_the_quoted_ones_holds(sentence: str, quote: 
 )
 def test_a_number_that_does_not_follow_from_the_quoted_ones_fails(sentence: str, quote: str) -> None:
     assert Fault.NUMBER in faults(sentence, quote, piece=dataclasses.replace(PIECE, text=RECKONED))
+
+
+def test_from_a_table_nothing_is_worked_out() -> None:
+    table = "The table has " + " and ".join(str(number) for number in range(1000, 9000)) + " in it."
+    piece = dataclasses.replace(PIECE, text=table)
+    began = time.perf_counter()
+    assert faults("The table has half of them in it.", "The table has 1000 and 1001", piece=piece) == {Fault.NUMBER}
+    assert time.perf_counter() - began < 5
 
 
 @settings(max_examples=50, deadline=None)
