@@ -34,6 +34,9 @@ DEFAULT_BASE_URL = "https://api.anthropic.com"
 MAX_ANSWER_BYTES = 8_000_000
 """Largest body that is read; the longest answer of any model is a small part of it."""
 
+UNUSABLE_FOR = dt.timedelta(hours=20)
+"""How long an answer that cannot be used is kept: builds of the same day cost nothing, the next day's asks anew."""
+
 Kind = Literal["refused", "cut_off", "malformed", "try_later", "unauthorised", "unknown_model", "over_budget"]
 
 _HEADERS = frozenset(
@@ -164,8 +167,8 @@ class Meter(Protocol):
 class AnswerCache(Protocol):
     """Keeps answers as they came, under the hash of the whole question, before anything is checked."""
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under this key (64 hexadecimal digits), or None."""
+    def get(self, key: str, max_age: dt.timedelta | None = None) -> dict[str, Any] | None:
+        """The answer kept under this key (64 hexadecimal digits), or None. ``max_age``: none that is older."""
         ...
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
@@ -177,15 +180,17 @@ class MemoryCache:
     """Answers of this process."""
 
     def __init__(self) -> None:
-        self._answers: dict[str, dict[str, Any]] = {}
+        self._answers: dict[str, tuple[float, dict[str, Any]]] = {}
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under this key, or None."""
-        return self._answers.get(key)
+    def get(self, key: str, max_age: dt.timedelta | None = None) -> dict[str, Any] | None:
+        """The answer kept under this key, or None. ``max_age``: none that is older."""
+        kept_at, answer = self._answers.get(key, (0.0, None))
+        is_old = max_age is not None and time.monotonic() - kept_at >= max_age.total_seconds()
+        return None if is_old else answer
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
         """Keep an answer as long as this object lives."""
-        self._answers[key] = answer
+        self._answers[key] = (time.monotonic(), answer)
 
 
 class Budget:
@@ -255,7 +260,8 @@ class Claude:
 
     ``base_url`` is where the service is (empty: its public address). ``timeout_seconds`` is the longest
     wait for one question with all ``attempts``; ``pause_seconds`` is the pause before the second one, which
-    then doubles.
+    then doubles. A kept answer that cannot be used (refused, cut off, malformed) stands for ``unusable_for``, and
+    is then asked for again: a model that answered badly once need not do so for ever.
     """
 
     def __init__(
@@ -269,6 +275,7 @@ class Claude:
         timeout_seconds: float = 120.0,
         attempts: int = 5,
         pause_seconds: float = 1.0,
+        unusable_for: dt.timedelta = UNUSABLE_FOR,
     ) -> None:
         self._api_key = api_key.strip()
         self._base_url = base_url.strip() or DEFAULT_BASE_URL
@@ -278,6 +285,7 @@ class Claude:
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
         self._pause_seconds = pause_seconds
+        self._unusable_for = unusable_for
 
     def __repr__(self) -> str:
         return f"Claude({self._base_url})"
@@ -292,12 +300,15 @@ class Claude:
         max_tokens: int,
         purpose: str = "",
         piece: int = 0,
+        has_second: bool = False,
     ) -> Answer:
         """Ask for data of this JSON schema, in at most ``max_tokens`` tokens.
 
         ``system`` is the part that stays the same from question to question, and is cached by the service.
         The schema may use what structured outputs know (no lengths; ``additionalProperties: false`` in
-        every object). ``purpose`` and ``piece`` are for the accounts alone, and no part of the question.
+        every object). ``purpose`` and ``piece`` are for the accounts alone, and no part of the question. With
+        ``has_second``, the caller asks otherwise after a malformed answer, which is then kept for good: what came
+        of the second question stands in for it.
 
         Raises ClaudeError.
         """
@@ -305,7 +316,7 @@ class Claude:
         began = time.monotonic()
         usage, cost, outcome, cached = Usage(), 0.0 if self._budget else None, "", False
         try:
-            body, cost, cached = self._answer(question)
+            body, cost, cached = self._answer(question, has_second=has_second)
             usage = (not cached and _usage(body)) or Usage()
             return _read_answer(body, model, cached=cached, cost_usd=cost)
         except ClaudeError as error:
@@ -318,10 +329,12 @@ class Claude:
                 seconds = time.monotonic() - began
                 self._meter.note(Call(purpose, piece, model, usage, cost, cached, outcome, round(seconds, 3)))
 
-    def _answer(self, question: _Question) -> tuple[dict[str, Any], float | None, bool]:
+    def _answer(self, question: _Question, *, has_second: bool) -> tuple[dict[str, Any], float | None, bool]:
         """The body of an answer, its cost, and whether it was kept from before; a new one is kept."""
         key = question.hash()
         kept = self._cache.get(key)
+        if kept is not None and _what_is_wrong(kept) not in ("", "malformed" if has_second else ""):
+            kept = self._cache.get(key, self._unusable_for)
         if kept is not None:
             return kept, 0.0, True
         body, cost = self._call(question)
@@ -640,6 +653,15 @@ def _read_answer(body: Mapping[str, Any], model: str, *, cached: bool, cost_usd:
     if data is None:
         raise ClaudeError("malformed", "the answer is no JSON object", cost_usd=cost)
     return Answer(data, _usage(body) or Usage(), model, cached, cost_usd)
+
+
+def _what_is_wrong(body: Mapping[str, Any]) -> Kind | Literal[""]:
+    """Why a kept body does not hold the data that was asked for; nothing when it does."""
+    try:
+        _read_answer(body, "", cached=True, cost_usd=None)
+    except ClaudeError as error:
+        return error.kind
+    return ""
 
 
 def _text(body: Mapping[str, Any]) -> str:

@@ -1,24 +1,33 @@
 """How often the checks of grounding find a planted fault, and how often they accuse a true claim.
 
-True claims are paraphrases, written by hand for articles that were written with them, in three sets. By the first
-(`data/claims.txt`, on the bundled samples) the checks were mended until they met their targets. The other two were run
-blind, before anything was mended by them:
+True claims are paraphrases, written by hand for articles that were written with them, in five sets. By the first
+(`data/claims.txt`, on the bundled samples) the checks were mended until they met their targets. Each of the others was
+run once before anything was mended by it, and these are its blind figures:
 
     set     true claims  accused     names swapped found  numbers changed found
     seen    210          6  (0.029)  179 of 262 (0.683)   374 of 382 (0.979)
     blind   211          10 (0.047)  209 of 246 (0.850)   312 of 321 (0.972)
+    blind2  230          49 (0.213)  231 of 264 (0.875)   545 of 561 (0.971)
+    blind3  228          23 (0.101)  222 of 268 (0.828)   465 of 504 (0.923)
 
-Between the two runs, rules were mended by the first set and by the claims of `seen` that were accused; after the
-second, those of a general kind that accused claims of `blind` (a denial in other words was the most frequent). So what
-is printed now of accused claims is not blind any more, for any set: expect one in thirty on new articles. What is
-printed of names, numbers and quotes in `blind` still is. `CORPUS_DIR` names a folder with more articles; there the
-claims are the articles' own sentences. The second measure sets the excerpts against as many words from the article's
-beginning, by ROUGE-1 against the author's own description.
+The last two are harder. They were written together by someone who had not read the checks, as a model writes that
+rounds ("some 1,500"), takes differences, says "one in three" for a third and units by their symbols, though the prompt
+asks it not to. The checks as they were for `blind2` accuse 46 of the claims of `blind3` (0.202); between the two runs
+rules were mended by `blind2`, by general kinds of reckoning and never by words of a claim. After the run of `blind3`
+some were mended by it. So what is printed now of accused claims is blind for no set: expect one in ten on new articles
+where the writer reckons freely, one in twenty to thirty where it keeps the numbers of the text.
+
+Each rate has n, and the 95% interval of Wilson (1927) for a share. `CORPUS_DIR` names a folder with more articles;
+there the claims are the articles' own sentences. The second measure sets the excerpts against as many words from the
+article's beginning, by ROUGE-1 against the author's own description, with the difference within each article. On
+220 essays with a description by their author the F1 of the excerpts is 0.173 and of the first sentences 0.134 (the
+difference is 0.040 ± 0.111, standard error 0.007).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import re
@@ -49,6 +58,13 @@ TARGETS = {
     "venue as author": 1.0,
 }
 MOST_FALSE_ALARMS = 0.02
+SETS = {
+    "seen": "Claims that were blind at first, and were looked at since",
+    "blind": "Claims of a second set, blind at first",
+    "blind2": "Claims of a third set, by a freer writer, blind at first",
+    "blind3": "Claims of the last set, by the freer writer",
+}
+"""The folders of hand-written claims, the last looked at last."""
 HERE = Path(__file__).resolve().parent
 SPEC = SectionSpec("takeaways", "Key takeaways", "", SectionShape.LIST, asked=5, published=3, least=1)
 STRANGERS = (
@@ -312,7 +328,7 @@ def measure(cases: Sequence[Case], name: str, out: Callable[[str], None]) -> dic
     out(f"\n{name}: {len(cases)} true claims about {len(corpus.searchable)} articles")
     accused = [(case, found) for case in cases if (found := failures(case.piece, case.claim))]
     rates["false alarms"] = len(accused) / len(cases)
-    out(f"  false alarms         {len(accused):4} of {len(cases):4}  {rates['false alarms']:.3f}")
+    out(f"  false alarms         {share(len(accused), len(cases))}")
     for fault, count in Counter(found[0].fault for _, found in accused).most_common():
         out(f"      {fault}: {count}")
     for kind, plant in FAULTS.items():
@@ -322,8 +338,17 @@ def measure(cases: Sequence[Case], name: str, out: Callable[[str], None]) -> dic
         caught = len(planted) - by[""]
         rates[kind] = caught / max(1, len(planted))
         how = ", ".join(f"{fault} {count}" for fault, count in by.most_common(3) if fault)
-        out(f"  {kind:20} {caught:4} of {len(planted):4}  {rates[kind]:.3f}  ({how})")
+        out(f"  {kind:20} {share(caught, len(planted))}  ({how})")
     return rates
+
+
+def share(part: int, whole: int) -> str:
+    """A share with its n and the 95% interval of Wilson (1927)."""
+    z, n = 1.96, max(1, whole)
+    p = part / n
+    middle, half = (p + z * z / (2 * n)), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    return f"{part:4} of {whole:4}  {p:.3f} ({max(0.0, low):.3f} to {min(1.0, high):.3f})"
 
 
 def rouge(text: str, reference: str) -> tuple[float, float]:
@@ -355,22 +380,30 @@ def measure_excerpts(pieces: Sequence[tuple[Piece, str]], out: Callable[[str], N
             f"  {name:16} recall {statistics.mean(recall):.3f} ± {statistics.pstdev(recall):.3f}"
             f"   F1 {statistics.mean(f1):.3f} ± {statistics.pstdev(f1):.3f}"
         )
+    ours, first = scores["excerpts"], scores["first sentences"]
+    for place, measured in enumerate(("recall", "F1")):
+        by = [mine[place] - theirs[place] for mine, theirs in zip(ours, first, strict=True)]
+        spread = statistics.stdev(by) if len(by) > 1 else math.nan
+        better = sum(difference > 0 for difference in by)
+        out(
+            f"  difference in {measured:6}  {statistics.mean(by):+.3f} ± {spread:.3f}, standard error "
+            f"{spread / math.sqrt(len(by)):.3f}; the excerpts are nearer for {better} of {len(by)}"
+        )
 
 
-def verdict(rates: dict[str, float], out: Callable[[str], None]) -> bool:
-    """Print what misses its target; whether nothing does."""
+def verdict(name: str, rates: dict[str, float], out: Callable[[str], None]) -> bool:
+    """Print what misses its target in a set; whether nothing does."""
     missed = [f"{kind} {rates[kind]:.3f} < {least}" for kind, least in TARGETS.items() if rates[kind] < least]
     if rates["false alarms"] > MOST_FALSE_ALARMS:
         missed.append(f"false alarms {rates['false alarms']:.3f} > {MOST_FALSE_ALARMS}")
-    out("\n" + ("All targets are met." if not missed else "Missed: " + "; ".join(missed)))
+    out(f"  {name}: {'all targets are met' if not missed else 'missed: ' + '; '.join(missed)}")
     return not missed
 
 
 def main() -> int:
-    """Measure all, and exit with 1 when a target of the hand-written claims is missed."""
-    measure(tuned_cases(), "Claims on the samples, by which the checks were mended", print)
-    measure(cases_in("seen"), "Claims that were blind at first, and were looked at since", print)
-    rates = measure(cases_in("blind"), "Claims of the last set", print)
+    """Measure all, and exit with 1 when a target is missed in any set of hand-written claims."""
+    rates = {"samples": measure(tuned_cases(), "Claims on the samples, by which the checks were mended", print)}
+    rates |= {folder: measure(cases_in(folder), about, print) for folder, about in SETS.items()}
     folder = os.environ.get("CORPUS_DIR")
     pieces = corpus_pieces(Path(folder)) if folder else []
     if pieces:
@@ -378,7 +411,9 @@ def main() -> int:
     described = [(piece, description) for piece, description in pieces if description]
     if described:
         measure_excerpts(described, print)
-    return 0 if verdict(rates, print) else 1
+    print()
+    are_met = [verdict(name, found, print) for name, found in rates.items()]
+    return 0 if all(are_met) else 1
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from enum import StrEnum
 
 from newsletter.grounding import attribution, intruders, prose
 from newsletter.grounding.names import names_in, unfounded_names
-from newsletter.grounding.numbers import numbers_in, unfounded_numbers
+from newsletter.grounding.numbers import numbers_in
 from newsletter.grounding.polarity import contradictions, denied_word, stem
+from newsletter.grounding.reckoning import unfounded_numbers
 from newsletter.grounding.source import Source, Span, plain_text
 from newsletter.sections import SectionSpec
 from newsletter.sentences import content_words, words
@@ -27,10 +28,16 @@ from newsletter.values import Claim, Piece, Section, SectionShape, Summary, coun
 from newsletter.writers.excerpts import hangs_on_another
 
 LEAST_QUOTE_WORDS = 4
-"""A claim needs a quote of at least so many words; fewer bear nothing out."""
+"""A claim needs a quote of at least so many words; fewer bear nothing out, unless they are a whole sentence."""
+
+LEAST_SENTENCE_WORDS = 3
+"""A whole sentence bears a claim out from so many words on."""
 
 LEAST_SHARED = 0.2
 """Share of a claim's words that must stand around its quotes; paraphrase rarely goes below a third."""
+
+LEAST_WORDS_TO_TELL = 3
+"""A claim of fewer words with a meaning is too short to tell by what it shares."""
 
 REPEATED = 0.8
 """From this share of common words on, a claim says again what another one said."""
@@ -270,8 +277,23 @@ def _unquoted(place: _Place, found: dict[str, list[Span]], source: Source) -> It
         if not spans:
             yield f"the text does not hold “{textwrap.shorten(quote, 160)}” word for word"
     longest = max((count_words(quote) for quote in found), default=0)
-    if longest < LEAST_QUOTE_WORDS and _needs_quote(place, source):
+    is_long_enough = longest >= LEAST_QUOTE_WORDS or any(
+        _is_whole(quote, spans, source) for quote, spans in found.items()
+    )
+    if not is_long_enough and _needs_quote(place, source):
         yield f"needs a quote of at least {LEAST_QUOTE_WORDS} words from the text"
+
+
+_SPEAKERS = ("authors", "researchers", "writers", "paper", "study", "article", "post")
+_SPEAKING = ("conclude", "report", "note", "argue", "find", "consider", "believe", "acknowledge", "warn", "expect")
+_REPORTING = frozenset(map(stem, (*_SPEAKERS, *_SPEAKING, "suggest", "according")))
+"""Words by which a claim speaks of the piece, which does not speak of itself so."""
+
+
+def _is_whole(quote: str, spans: Iterable[Span], source: Source) -> bool:
+    """Whether a quote is a whole sentence of the text and no scrap."""
+    is_sentence = any(source.sentences_around(span, 0) == plain_text(quote) for span in spans)
+    return is_sentence and count_words(quote) >= LEAST_SENTENCE_WORDS
 
 
 _RESULT = re.compile(
@@ -291,10 +313,10 @@ def _needs_quote(place: _Place, source: Source) -> bool:
 
 def _share_around(sentence: str, spans: Iterable[Span], source: Source) -> float:
     """Share of a claim's words that stand around its quotes; 1 for a claim too short to tell."""
-    said = {stem(word) for word in content_words(plain_text(sentence))}
+    said = {stem(word) for word in content_words(plain_text(sentence))} - _REPORTING
     around = " ".join(source.paragraphs_around(span, 1) for span in spans)
     there = {stem(word) for word in content_words(f"{around} {source.facts}")}
-    return len(said & there) / len(said) if len(said) >= 4 else 1.0
+    return len(said & there) / len(said) if len(said) >= LEAST_WORDS_TO_TELL else 1.0
 
 
 def _repeats(places: Sequence[_Place]) -> Iterator[Finding]:

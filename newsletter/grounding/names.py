@@ -19,10 +19,30 @@ _SEAM = re.compile(r"[-'./+&]")
 _SUBJECT = re.compile(r"(?: [a-z]+ly)? (?:is|was|has|had|[a-z]{2,}(?:[^su]s|ed))\b")
 """What follows a subject in the singular: a verb."""
 LEAST_NAME = 4
+NEAR = 24
+"""Characters before a word that are looked at for what it follows."""
 _POSSESSIVE = re.compile(r"'s?$")
 _ACRONYM = re.compile(r"[A-Z][A-Za-z]{0,4}[A-Z]s?")
 _SENTENCE_START = re.compile(r"[:.!?][\"')]* [\"'(]*$|\"$")
-_EVERYONES = frozenset(("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I"))
+_UNIT_SYMBOL = re.compile(
+    r"[kMGTPm\u03bcnp]?(?:Wh|W|VA|V|Ah|Hz|J|Pa|eV|Bq|Sv|mol|l|L|g|m|B|b|bit|bps|cal)|dB[Am]?|[kMGT]iB|"
+    r"CO2e?|[A-Z]{3}(?<=CHF|GBP|JPY|CNY|INR|SEK|NOK|DKK|CAD|AUD|NZD|BRL|ZAR|KRW|PLN|CZK|MXN)"
+)
+"""Symbols of units and currencies: beside a number, no names (the SI brochure, 9th edition; ISO 4217)."""
+_DATED = re.compile(r"(?:mid|pre|post|early|late)-\d+s?", re.IGNORECASE)
+_NUMBER_BEFORE, _NUMBER_AFTER = re.compile(r"\d[\d,.]*[ -]?$"), re.compile(r" ?\d")
+_COUNTRIES = {
+    **{"britain": "british", "china": "chinese", "denmark": "danish", "england": "english", "finland": "finnish"},
+    **{"france": "french", "greece": "greek", "ireland": "irish", "netherlands": "dutch", "norway": "norwegian"},
+    **{"poland": "polish", "scotland": "scottish", "spain": "spanish", "sweden": "swedish", "switzerland": "swiss"},
+    **{"italy": "italian", "india": "indian", "japan": "japanese", "egypt": "egyptian", "kenya": "kenyan"},
+    **{"turkey": "turkish", "wales": "welsh", "europe": "european", "vietnam": "vietnamese", "iceland": "icelandic"},
+}
+_ADJECTIVES = {**_COUNTRIES, **{adjective: country for country, adjective in _COUNTRIES.items()}}
+"""Countries whose adjective does not begin like them."""
+_EVERYONES = frozenset(
+    ("AI", "ML", "LLM", "NLP", "GPU", "CPU", "API", "JSON", "USD", "EUR", "US", "UK", "EU", "I", "CO2")
+)
 """Short forms that any text may use."""
 
 
@@ -80,6 +100,7 @@ def _stranger_in_front(
     word = _POSSESSIVE.sub("", first.group()) if first else ""
     if (
         len(word) < LEAST_NAME
+        or re.search(r"-[a-z]", word)
         or not word[0].isupper()
         or word in said
         or word.casefold() in STOP_WORDS
@@ -108,11 +129,24 @@ def names_in(sentence: str, source: Source) -> Iterator[str]:
     plain = plain_text(sentence)
     for number, match in enumerate(_TOKEN.finditer(plain)):
         token = _POSSESSIVE.sub("", match.group())
-        if token.rstrip("s") in _EVERYONES or is_figures(token):
+        if (
+            token.rstrip("s") in _EVERYONES
+            or is_figures(token)
+            or _DATED.fullmatch(token)
+            or _is_unit(token, match, plain)
+        ):
             continue
-        is_first = number == 0 or bool(_SENTENCE_START.search(plain[: match.start()]))
+        is_first = number == 0 or bool(_SENTENCE_START.search(plain[max(0, match.start() - NEAR) : match.start()]))
         if is_odd(token) or (token[0].isupper() and (not is_first or _is_only_a_name(token, source))):
             yield token
+
+
+def _is_unit(token: str, match: re.Match[str], text: str) -> bool:
+    """Whether a token beside a number is the symbol of what is counted: 29 kWh, CHF 3."""
+    is_beside = _NUMBER_BEFORE.search(text[max(0, match.start() - NEAR) : match.start()]) or _NUMBER_AFTER.match(
+        text, match.end()
+    )
+    return bool(is_beside and _UNIT_SYMBOL.fullmatch(token))
 
 
 def is_odd(token: str) -> bool:
@@ -150,6 +184,8 @@ def _stands_in(name: str, words: frozenset[str]) -> bool:
     parts = [part for part in _SEAM.split(name) if part[:1].isupper() or part[:1].isdigit() or is_odd(part)]
     if parts and parts != [name]:
         return all(_stands_in(part, words) for part in parts)
+    if whole in _ADJECTIVES and words & {_ADJECTIVES[whole]}:
+        return True
     return len(whole) >= 6 and whole.isalpha() and any(word[:5] == whole[:5] for word in words)
 
 

@@ -1,22 +1,24 @@
-"""Numbers of a claim, in figures and in words, and whether they stand beside its quotes."""
+"""Numbers of a text, in figures and in words: what each comes to, its unit, and how exactly it is said."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
-from newsletter.grounding.source import Source, Span, plain_text
+from newsletter.grounding.source import plain_text
 from newsletter.sentences import content_words
-from newsletter.values import count_words
 
-RATIO_TOLERANCE = 0.02
-"""How far a ratio in words may be from that of two numbers of the passage."""
 
-SHORT_PARAGRAPH_WORDS = 40
-"""A paragraph below this, such as an item of a list, is read together with its neighbours."""
+class Exactness(StrEnum):
+    """How exactly a number is said to be meant."""
+
+    EXACT = ""
+    ABOUT = "about"
+    NEARLY = "nearly"
+    OVER = "over"
+    UNDER = "under"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,24 @@ class Number:
     """A number in a text.
 
     ``value`` is what it comes to, scale included (2 million is 2e6) and percent sign left aside; ``unit``
-    is one of a few known ones, or empty. ``decimals`` are the places behind the point. ``is_about`` numbers
-    are said to be rounded ("about 60"); ``is_recalled`` ones count what was spoken of before ("the two
-    methods"), and are no news.
+    is one of a few known ones, or empty. ``grain`` is the worth of its last figure that is not a nought: it
+    may have been rounded to that. ``start`` and ``end`` are where it stands in the plain text.
+    ``is_recalled`` numbers count what was spoken of before ("the two methods"), and are no news;
+    ``is_ratio`` ones set two amounts against each other ("half", "twice", "three in ten"); ``is_change``
+    ones say by how much something differs or has changed ("by 12 points", "4% more").
     """
 
     value: float
     written: str
+    start: int = 0
+    end: int = 0
     is_percent: bool = False
     unit: str = ""
-    decimals: int = 0
-    is_about: bool = False
+    grain: float = 1.0
+    exactness: Exactness = Exactness.EXACT
     is_recalled: bool = False
     is_ratio: bool = False
+    is_change: bool = False
     borrowed: float = 1.0
     things: frozenset[str] = frozenset()
 
@@ -49,8 +56,21 @@ _ORDINAL_NAMES = "first second third fourth fifth sixth seventh eighth ninth".sp
 _SMALL = {name: float(value) for value, name in enumerate(_SMALL_NAMES)}
 _TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety".split()  # noqa: SIM905 - easier to read
 _TENS = {name: 10.0 * tens for tens, name in enumerate(_TENS_NAMES, 2)}
-_PARTS = {"hal": 2, "thi": 3, "qua": 4, "fou": 4, "fif": 5, "ten": 10}
-_FOLDS = {"twi": 2, "two": 2, "dou": 2, "tri": 3, "thr": 3, "qua": 4, "fiv": 5, "ten": 10}
+_PARTS = {
+    "hal": 2,
+    "thi": 3,
+    "qua": 4,
+    "fou": 4,
+    "fif": 5,
+    "six": 6,
+    "sev": 7,
+    "eig": 8,
+    "nin": 9,
+    "ten": 10,
+    "hun": 100,
+    "tho": 1000,
+}
+_FOLDS = {"twi": 2, "dou": 2, "tri": 3, "thr": 3, "qua": 4}
 _UNITS = {
     **dict.fromkeys(("ms", "millisecond"), "milliseconds"),
     **dict.fromkeys(("s", "sec", "second"), "seconds"),
@@ -61,23 +81,11 @@ _UNITS = {
     "decade": "decades",
     **{name: name for name in ("kb", "mb", "gb", "tb")},
 }
-_TIMES = {
-    "milliseconds": 0.001,
-    "seconds": 1.0,
-    "minutes": 60.0,
-    "hours": 3600.0,
-    "days": 86_400.0,
-    "weeks": 604_800.0,
-    "months": 365.25 / 12 * 86_400,
-    "years": 365.25 * 86_400,
-    "decades": 3652.5 * 86_400,
-    "centuries": 36_525.0 * 86_400,
-}
-"""Units of time in seconds: a quarter of an hour is 15 minutes, a decade ten years."""
+_PERIODS = ("year", "month", "week", "day", "hour", "decade", "century")
 _SCALE = r"(?P<scale>hundred|thousand|million|billion|trillion)\b"
 _PERCENT = r"(?P<percent>\s?%|[ -]percent\b|\sper\s?cent\b|[ -]percentage[ -]points?\b|\s?pp\b)?"
 _FIGURES = re.compile(
-    r"(?<![\w.^])(?<![A-Za-z]-)(?<!\d,)"
+    r"(?<![\w.^])(?<![A-Za-z]-)(?<!\d,)(?<!\^-)"
     r"(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\.\d+|\d+)"
     r"(?:e(?P<exponent>[+-]?\d{1,2})|\^(?P<power>-?\d{1,2}))?"
     r"(?:/(?P<below>\d+)(?![/\d]))?"
@@ -85,29 +93,60 @@ _FIGURES = re.compile(
     r"(?:x\b|\u00d7|st\b|nd\b|rd\b|th\b|s\b)?(?![A-Za-z])"
 )
 _WORDED = re.compile(
+    rf"\b(?P<fold>twice|doubl(?:e|es|ed|ing)|tripl(?:e|es|ed|ing)|thrice|quadrupl(?:e|es|ed|ing))\b|"
+    rf"\b(?P<folds>{'|'.join((*_SMALL_NAMES[2:], *_TENS))})-?fold\b|"
+    rf"\ban? (?P<and_half>{'|'.join(_PERIODS)}) and a half\b|"
     rf"\b(?P<tens>{'|'.join(_TENS)})(?:[ -](?P<ones>{'|'.join((*_SMALL_NAMES[1:10], *_ORDINAL_NAMES))})\b)?|"
-    rf"\b(?P<small>{'|'.join(_SMALL)})\b(?:[ -](?P<part>half|halves|thirds?|quarters?|fourths?|fifths?|"
-    rf"tenths?)\b)?|"
+    rf"\b(?P<small>{'|'.join(_SMALL)})\b(?:[ -](?P<part>half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|"
+    rf"sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?)\b|(?P<more> and a half)\b)?|"
     r"\b(?P<scaled>half a|a single|single|a|an)(?= (?:hundred|thousand|million|billion|trillion)\b)|"
-    r"\b(?P<half>half|halves|halv(?:ed|ing))\b|\ban? (?P<fraction>third|quarter|fourth|fifth|tenth)\b|"
-    r"\b(?P<dozen>dozen)\b|\ban? (?P<period>decade|century)\b|"
-    r"\b(?P<fold>twice|doubl(?:e|es|ed|ing)|tripl(?:e|es|ed|ing)|thrice|quadrupl(?:e|es|ed|ing)|"
-    r"(?:two|three|five|ten)fold)\b",
+    r"(?<=\bper )(?P<per>hundred|thousand|million|billion)\b|"
+    r"\b(?P<half>half|halves|halv(?:ed|ing))\b|"
+    r"\ban? (?P<fraction>third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|"
+    r"thousandth)\b|"
+    r"\b(?P<dozen>dozen)\b|\ban? (?P<period>decade|century)\b",
     re.IGNORECASE,
 )
 _ORDINALS = {name: float(value) for value, name in enumerate(_ORDINAL_NAMES, 1)}
 _BORROWS = re.compile(rf" (?:to|and|or) [$\u20ac\u00a3]?\d[\d,.]*[ -]?{_SCALE}")
 _AFTER_WORDS = re.compile(rf"(?:[ -]{_SCALE})?{_PERCENT}", re.IGNORECASE)
-_ABOUT = re.compile(
-    r"(?:about|around|roughly|approximately|nearly|almost|over|under|some|(?:more|less|fewer) than|"
-    r"at (?:least|most)|up to|close to|just|~|\u2248)\s*[$\u20ac\u00a3]?$",
+_EXACTNESS = {
+    Exactness.NEARLY: r"nearly|almost|just under|just below|close to|approaching",
+    Exactness.OVER: r"over|above|exceeding|at least|just over|(?:more|greater|higher|larger|longer) than",
+    Exactness.UNDER: r"under|below|at most|up to|(?:less|fewer|lower|smaller|shorter) than",
+    Exactness.ABOUT: r"about|around|roughly|approximately|some|just|~|\u2248",
+}
+_HEDGED = "|".join(f"(?P<{name}>{words})" for name, words in _EXACTNESS.items())
+_HEDGED_NEXT = re.compile(rf"(?:{_HEDGED})(?: a)?\s*[$\u20ac\u00a3]?$", re.IGNORECASE)
+_ANY_HEDGE = "|".join(_EXACTNESS.values())
+_CHANGES = re.compile(
+    rf"\b(?:by|(?:ros|fall|fell|dropp?|gain|lost|los|grew|grow|climb|improv|declin|increas|decreas|sav|shr[iau]nk|"
+    rf"jump|rais|reduc|lower|difference|gap|surplus|deficit|rise|reduction|advantage|lead|margin|change|"
+    rf"growth)(?:e|es|ed|ing|s|en)?(?: of| by)?) (?:(?:{_ANY_HEDGE}|only|a|an) )*"
+    rf"(?:[$\u20ac\u00a3]?[\d.,]+(?:%| points?)? (?:and|or|to) )?[$\u20ac\u00a3]?$",
+    re.IGNORECASE,
+)
+"""What stands before a number that says by how much something changed or differs."""
+_COMPARED = re.compile(
+    r"[ -](?:percentage[ -])?points?\b|(?: [a-z]+){0,2}? (?:more|less|fewer|(?!(?:oth|numb|ov|und|aft|ev|pap|us|ord|"
+    r"cent|mast|wat|pow|comput|lett|memb|quart|read|writ|work|teach|research|met|lit|develop|consum|lay|nev)er)"
+    r"[a-z]{2,}er)\b",
+    re.IGNORECASE,
+)
+"""What stands behind one."""
+_TIMES_AS = re.compile(r"(?:-fold\b|fold\b|[ -]times (?:as|the|its|their|that|those|what|more|\w+er)\b|\u00d7)")
+_SHARE = re.compile(
+    rf"\b(?P<part>\d+|{'|'.join(_SMALL_NAMES[1:])})(?: [a-z]+)? (?:in|out of|of)(?: every)? "
+    rf"(?P<whole>\d{{1,3}}(?:,\d{{3}})*|(?:a )?hundred|(?:a )?thousand|"
+    rf"{'|'.join((*_SMALL_NAMES[2:], *_TENS))})\b(?![%.]\d)",
     re.IGNORECASE,
 )
 _NAME_BEGUN = re.compile(r"[A-Za-z][\w.]*-$")
 _RECALLS = re.compile(r"\b(?:the|these|those|their|its|all|other) $", re.IGNORECASE)
-_LISTED = re.compile(r"\w[^,.;:()]*(?:, [^,.;:()]+)+,? (?:and|or) \w")
-_BOTH = re.compile(r"\b(?:both|pair|couple|either|neither|each other|second)\b", re.IGNORECASE)
-_NONE = re.compile(r"\b(?:no|none|never|nothing)\b|\bnot any\b", re.IGNORECASE)
+_ROUND = (*range(2, 11), 12, 20, 100, 1000)
+_MONTHS = (
+    "January February March April May June July August September October November December".split()  # noqa: SIM905
+)
 
 
 def numbers_in(text: str, *, every_one: bool = False) -> Iterator[Number]:
@@ -130,43 +169,40 @@ def is_figures(token: str) -> bool:
     return bool(_FIGURES.fullmatch(token))
 
 
-def unfounded_numbers(sentence: str, spans: Sequence[Span], source: Source) -> Iterator[str]:
-    """The numbers of a claim, as written, that do not stand beside its quotes (at ``spans``).
+def is_count(number: Number) -> bool:
+    """Whether a number is a small one in words."""
+    return number.written.lower() in _SMALL
 
-    A figure must stand in the very sentences that are quoted, a number in words may also stand in the ones
-    around. Where the quoted sentences count the same things ("six points"), they must count them alike.
+
+def shares_in(text: str, *, round_only: bool = False) -> Iterator[Number]:
+    """The shares of a text that are said by two numbers, "three in four" or "six out of 120", as ratios.
+
+    ``round_only``: only those that count nothing, but put a share into small round numbers.
     """
-    said = list(numbers_in(sentence))
-    if not said:
-        return
-    quoted = " ".join(source.sentences_around(span, 0) for span in spans)
-    there = list(numbers_in(f"{quoted} . {source.facts}", every_one=True))
-    around = " ".join(_beside(span, source) for span in spans)
-    nearby = list(numbers_in(around, every_one=True))
-    section = " ".join(source.paragraphs_around(span, 1) for span in spans)
-    counts, spoken_of = _counts(around, section), {number.value for number in numbers_in(section)}
-    for number in said:
-        is_count = number.written.lower() in _SMALL
-        is_there = any(_same(number, other) for other in there)
-        alike = [other for other in nearby if _same(number, other)]
-        is_near = bool(alike) if is_count else any(number.things & other.things for other in alike)
-        is_near = is_near or (is_count and (number.is_recalled or number.value in counts))
-        is_near = is_near or (number.is_recalled and number.value in spoken_of)
-        is_there = is_there or (number.is_ratio and _is_ratio_of(number.value, there))
-        if not is_there and (not is_near or _counted_otherwise(number, there)):
-            yield number.written.strip()
+    plain = plain_text(text)
+    for match in _SHARE.finditer(plain):
+        part, whole = (next(numbers_in(match[name], every_one=True), None) for name in ("part", "whole"))
+        size = whole.value if whole else _SCALES[match["whole"].lower()]
+        is_round = size in _ROUND and not re.search(r"\bof\b(?<!out of)", match.group())
+        if part and 0 < part.value < size and (is_round or not round_only):
+            yield Number(
+                part.value / size,
+                match.group(),
+                match.start(),
+                match.end(),
+                exactness=_exactness(plain, match.start()),
+                is_ratio=True,
+            )
 
 
-def _is_ratio_of(value: float, numbers: Iterable[Number]) -> bool:
-    """Whether two of the numbers are to each other as 1 to this value: 150 of 600 is a quarter."""
-    values = sorted({number.value for number in numbers if number.value > 0})
-    pairs = itertools.permutations(values, 2)
-    return any(abs(mine / other - value) <= RATIO_TOLERANCE * value for mine, other in pairs)
-
-
-def _counted_otherwise(said: Number, there: Iterable[Number]) -> bool:
-    """Whether the quoted sentences count the same things, and come to other numbers."""
-    return any(said.things & other.things for other in there)
+def years_in(text: str) -> frozenset[float]:
+    """Times that a text gives as a year or as month and year, in years."""
+    plain = plain_text(text)
+    months = {name: number / 12 for number, name in enumerate(_MONTHS)}
+    dated = re.findall(rf"\b({'|'.join(_MONTHS)}) ((?:1[5-9]|20)\d\d)\b", plain)
+    rest = re.sub(rf"\b(?:{'|'.join(_MONTHS)}) \d{{4}}\b", " ", plain)
+    undated = re.findall(r"(?<![\w.,])((?:1[5-9]|20)\d\d)\b(?![%.,]\d|%)", rest)
+    return frozenset((*(int(year) + months[month] for month, year in dated), *map(float, undated)))
 
 
 def _from_figures(match: re.Match[str], text: str) -> Number:
@@ -179,30 +215,52 @@ def _from_figures(match: re.Match[str], text: str) -> Number:
     if match["below"] and float(match["below"]):
         value /= float(match["below"])
     scale, borrowed = match["letter"] or match["scale"], _BORROWS.match(text, match.end())
+    factor = _LETTER_SCALES.get(match["letter"] or "", 1) * _SCALES.get(match["scale"] or "", 1)
     return Number(
-        value * _LETTER_SCALES.get(match["letter"] or "", 1) * _SCALES.get(match["scale"] or "", 1),
+        value * factor,
         match.group(),
+        match.start(),
+        match.end(),
         is_percent=bool(match["percent"]),
         unit=_unit_at(text, match.end()),
-        decimals=len(digits.partition(".")[2]),
-        is_about=_follows(_ABOUT, text, match.start()),
+        grain=_grain(digits) * factor,
+        exactness=_exactness(text, match.start()),
         is_recalled=_follows(_RECALLS, text, match.start()),
+        is_ratio=match.group().endswith(("x", "\u00d7")) or bool(_TIMES_AS.match(text, match.end())),
+        is_change=_is_change(match.start(), match.end(), match.group(), text),
         borrowed=_SCALES[borrowed["scale"]] if borrowed and not scale else 1.0,
         things=_things_at(text, match.end()),
     )
+
+
+def _grain(digits: str) -> float:
+    """The worth of the last figure that is not a nought: 0.1 of 2.5, 100 of 1500."""
+    whole, _, places = digits.partition(".")
+    return 10.0 ** -len(places) if places else 10.0 ** (len(whole) - len(whole.rstrip("0") or whole))
+
+
+def _is_change(start: int, end: int, written: str, text: str) -> bool:
+    before, after = text[max(0, start - 40) : start], text[end : end + 40]
+    return "point" in written or bool(_CHANGES.search(before) or _COMPARED.match(after))
 
 
 def _from_words(match: re.Match[str], text: str) -> Number:
     after = _AFTER_WORDS.match(text, match.end())
     scale, percent = (after["scale"] or "", after["percent"]) if after else ("", None)
     end = after.end() if after else match.end()
+    period = match["period"] or match["and_half"]
     return Number(
         _value_of(match) * _SCALES.get(scale.lower(), 1),
         text[match.start() : end],
+        match.start(),
+        end,
         is_percent=bool(percent),
-        unit=_UNITS[match["period"].lower()] if match["period"] else _unit_at(text, end),
-        is_about=_follows(_ABOUT, text, match.start()),
-        is_ratio=bool(match["half"] or match["fraction"] or match["fold"]),
+        unit=_UNITS[period.lower()] if period else _unit_at(text, end),
+        grain=_SCALES.get(scale.lower(), 1.0),
+        exactness=_exactness(text, match.start()),
+        is_ratio=any(match[name] for name in ("half", "fraction", "fold", "folds", "part"))
+        or bool(_TIMES_AS.match(text, end)),
+        is_change=_is_change(match.start(), end, text[match.start() : end], text),
         is_recalled=bool(match["small"]) and _follows(_RECALLS, text, match.start()),
         things=_things_at(text, end),
     )
@@ -213,11 +271,16 @@ def _value_of(match: re.Match[str]) -> float:
     if match["tens"]:
         return _TENS[match["tens"].lower()] + {**_SMALL, **_ORDINALS}[(match["ones"] or "zero").lower()]
     if match["small"]:
-        return _SMALL[match["small"].lower()] / _PARTS.get((match["part"] or "")[:3].lower(), 1)
+        part = _PARTS.get((match["part"] or "")[:3].lower(), 1)
+        return _SMALL[match["small"].lower()] / part + (0.5 if match["more"] else 0)
     if match["fraction"]:
         return 1 / _PARTS[match["fraction"][:3].lower()]
-    if match["half"] or match["scaled"] or match["period"]:
-        return 0.5 if word.startswith("hal") else 1.0
+    if match["folds"]:
+        return {**_SMALL, **_TENS}[match["folds"].lower()]
+    if match["per"]:
+        return _SCALES[word]
+    if match["half"] or match["scaled"] or match["period"] or match["and_half"]:
+        return 1.5 if match["and_half"] else 0.5 if word.startswith("hal") else 1.0
     return 12.0 if match["dozen"] else float(_FOLDS[word[:3]])
 
 
@@ -236,41 +299,11 @@ def _things_at(text: str, end: int) -> frozenset[str]:
     return frozenset(word[:5] for word in content_words(following.group() if following else "")[:2])
 
 
+def _exactness(text: str, start: int) -> Exactness:
+    """How exactly a number that starts there is said to be meant."""
+    found = _HEDGED_NEXT.search(text[max(0, start - 16) : start])
+    return Exactness(found.lastgroup or "") if found else Exactness.EXACT
+
+
 def _follows(pattern: re.Pattern[str], text: str, start: int) -> bool:
     return bool(pattern.search(text[max(0, start - 16) : start]))
-
-
-def _beside(span: Span, source: Source) -> str:
-    """The sentences around a quote; with a short paragraph, its neighbours too."""
-    if count_words(source.paragraphs_around(span, 0)) < SHORT_PARAGRAPH_WORDS:
-        return source.paragraphs_around(span, 1)
-    return source.sentences_around(span, 1)
-
-
-def _counts(passage: str, section: str) -> set[float]:
-    """Small numbers that a claim may count by: those of the section, how many things the passage lists ("a,
-    b and c"), two where it speaks of both, and zero where of none.
-    """
-    lists = (match.group() for match in _LISTED.finditer(passage))
-    counts = {float(len(re.split(r",? (?:and|or) |, ", one))) for one in lists}
-    counts |= {number.value for number in numbers_in(section) if number.written.lower() in _SMALL}
-    counts |= {2.0} if _BOTH.search(passage) else set()
-    return counts | ({0.0} if _NONE.search(passage) else set())
-
-
-def _same(said: Number, there: Number) -> bool:
-    """Whether two numbers are the same: 85 % is 0.85, half is 50 %, and what is said to be rounded may be."""
-    if said.unit and there.unit and said.unit != there.unit:
-        times = [number.value * _TIMES.get(number.unit, math.nan) for number in (said, there)]
-        return abs(times[0] - times[1]) <= 1e-6 * times[1]
-    pairs = ((mine, value) for mine in _readings(said) for value in _readings(there))
-    if any(abs(mine - value) <= 1e-9 * max(1.0, abs(value)) for mine, value in pairs):
-        return True
-    is_rounding = abs(there.value - said.value) <= 0.5000001 * 10.0**-said.decimals
-    return said.is_about and said.is_percent == there.is_percent and is_rounding
-
-
-def _readings(number: Number) -> tuple[float, ...]:
-    """The values that a number may stand for: a percentage is a share of one, too, and a scale may be lent."""
-    lent = (number.value * number.borrowed,) if number.borrowed != 1 else ()
-    return (number.value, number.value / 100) if number.is_percent else (number.value, *lent)

@@ -33,11 +33,12 @@ _WAYS_TO_DENY = re.compile(
     r"keep\w*|"
     r"kept|already|stay\w*|remain\w*|flat|spar\w+|sub-?\w{5,}|under\w{4,}|surpris\w+|challeng\w+|separate\w*|"
     r"mere\w*|simply|just|even|fell|fall\w*|vanish\w*|disappear\w*|gone|took back|takes back|withdr\w+|"
-    r"retract\w*)\b"
-    r"|n't\b",
+    r"retract\w*|within|beyond|chance|noise|insignifican\w*|level|no better|as \w+ as|include[ds]? zero)\b"
+    r"|n't\b|(?<!\w)-\d|\b0\b",
     re.IGNORECASE,
 )
-"""Words that can say no without "not". Wide, so that a passage without any of them has no way of saying no.
+"""Words that can say no without "not", and ways of saying that there is no difference. Wide, so that sentences
+without any of them have no way of saying no.
 """
 
 _MORE = re.compile(
@@ -80,7 +81,7 @@ def contradictions(sentence: str, spans: Iterable[Span], source: Source) -> Iter
     passage = " ".join(source.sentences_around(span, 0) for span in spans)
     plain = plain_text(sentence)
     denial = _NOT.search(_NO_DENIAL.sub(" ", plain))
-    if denial and not _WAYS_TO_DENY.search(" ".join(source.sentences_around(span, 1) for span in spans)):
+    if denial and not _WAYS_TO_DENY.search(passage):
         yield f"says “{denial.group()}”, and the passage denies nothing"
     elif word := _denied_here_only(plain, passage):
         yield f"denies “{word}”, and the passage does not"
@@ -132,7 +133,7 @@ def _turned(sentence: str, passage: str) -> Iterator[str]:
     """Words of direction in a claim whose next word has the opposite direction, and that only, in the
     passage.
     """
-    if _COMPARES.search(passage):
+    if _COMPARES.search(passage) or (_MORE.search(sentence) and _LESS.search(sentence)):
         return
     for mine, opposite in ((_MORE, _LESS), (_LESS, _MORE)):
         agreed, opposed = dict(_directed(passage, mine)), dict(_directed(passage, opposite))

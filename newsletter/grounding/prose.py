@@ -16,6 +16,9 @@ _WHOLE = re.compile(r"[\"'\u201c\u2018(]*[\w$\u20ac\u00a3~<>=\u00b1-].*[.!?\u202
 _MARKUP = re.compile(r"[*_`#]{2,}|^\s*[-*\u2022]")
 _ENGLISH = STOP_WORDS - frozenset(("a", "an", "as", "do", "am", "in", "is", "me", "my", "no", "on", "so", "was"))
 """English words without meaning of their own that no neighbouring language has."""
+_ENGLISH_ENDING = re.compile(r"[a-z]{3,}(?:ed|ing|ly)")
+"""How English words end, and few of a language that is written with the same letters."""
+LEAST_ENGLISH_ENDINGS = 2
 _STOCK = re.compile(
     r"(?:this (?:matters|work|paper|post|piece|study|research|is important|finding|result)|if you|as ai\b|"
     r"for practitioners|understanding|it is important|in today's|in an era|the key takeaway)\b",
@@ -59,7 +62,9 @@ def is_foreign(sentence: str, language: str) -> bool:
         return False
     said = words(sentence)
     is_other_script = sum(char > "\u024f" for char in letters) * 2 > len(letters)
-    return is_other_script or (len(said) >= 10 and not _ENGLISH.intersection(said))
+    endings = sum(bool(_ENGLISH_ENDING.fullmatch(word)) for word in said)
+    has_english = bool(_ENGLISH.intersection(said)) or endings >= LEAST_ENGLISH_ENDINGS
+    return is_other_script or (len(said) >= 10 and not has_english)
 
 
 def stock_opening(sentence: str) -> str:

@@ -16,11 +16,12 @@ class StoredAnswers:
 
     store: Store
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under this key, or None."""
+    def get(self, key: str, max_age: dt.timedelta | None = None) -> dict[str, Any] | None:
+        """The answer kept under this key, or None. ``max_age``: none that is older."""
         with self.store.read() as session:
             row = session.get(AnswerRow, key)
-            return row.body if row else None
+            is_old = row and max_age is not None and dt.datetime.now(dt.UTC) - row.created_at >= max_age
+            return row.body if row and not is_old else None
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
         """Keep an answer, durably, before returning."""

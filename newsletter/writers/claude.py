@@ -201,6 +201,7 @@ class ClaudeWriter:
                     max_tokens=self._max_tokens,
                     purpose=purpose,
                     piece=piece.id,
+                    has_second=question is prompt,
                 )
                 cost += answer.cost_usd or 0.0
                 return read(answer.data), cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import subprocess
 import sys
@@ -107,6 +108,29 @@ def test_an_answer_is_kept_before_it_is_checked() -> None:
         assert failure(service, cache=cache).kind == "refused"
         assert failure(service, cache=cache).kind == "refused"
     assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("bad", [fake.refusal, fake.says("not JSON"), fake.says('{"word": "y', "max_tokens")])
+def test_a_kept_answer_that_cannot_be_used_is_asked_for_again_some_day(bad: Behaviour) -> None:
+    cache, day = MemoryCache(), dt.timedelta(days=1)
+    with FakeClaude([bad, WORD]) as service:
+        failure(service, cache=cache, unusable_for=day)
+        failure(service, cache=cache, unusable_for=day)
+        assert ask(asker(service, cache=cache, unusable_for=dt.timedelta(0))).data == {"word": "yes"}
+        assert ask(asker(service, cache=cache, unusable_for=dt.timedelta(0))).cached
+    assert len(service.requests) == 2
+
+
+def test_a_malformed_answer_is_kept_for_good_where_a_second_question_stands_in_for_it() -> None:
+    question: dict[str, Any] = {"system": "", "prompt": "One?", "schema": SCHEMA, "model": MODEL, "max_tokens": 100}
+    with FakeClaude([fake.says("not JSON"), fake.refusal]) as service:
+        claude = asker(service, unusable_for=dt.timedelta(0))
+        for _ in range(2):
+            with pytest.raises(ClaudeError, match="no JSON"):
+                claude.ask(**question, has_second=True)
+        with pytest.raises(ClaudeError, match="declined"):
+            claude.ask(**question)
+    assert len(service.requests) == 2
 
 
 def test_what_is_no_answer_is_not_kept() -> None:

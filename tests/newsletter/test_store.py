@@ -122,6 +122,8 @@ def test_an_answer_is_kept_and_found_by_its_hash(store: Store) -> None:
     answers.put("a" * 64, {"text": "x"})
     answers.put("a" * 64, {"text": "y"})
     assert StoredAnswers(store).get("a" * 64) == {"text": "y"}
+    assert answers.get("a" * 64, dt.timedelta(hours=1)) == {"text": "y"}
+    assert answers.get("a" * 64, dt.timedelta(0)) is None
 
 
 @pytest.mark.parametrize("url", ["postgresql+nosuch://host/x", "nosuch://host/x"])

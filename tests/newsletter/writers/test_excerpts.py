@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -225,6 +226,24 @@ def test_no_excerpt_hangs_on_a_sentence_that_is_not_there() -> None:
     summary = WRITER.write(piece(ESSAY))
     assert not [sentence for sentence in claimed(summary) if hangs_on_another(sentence)]
     assert not summary.sections[0].texts[0].startswith(("This", "However"))
+
+
+LEADS = ("", "", "This means that ", "However, ", "They show that ")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations([*OPENING, *METHOD, *RESULTS, *END]), st.randoms(use_true_random=False))
+def test_in_whatever_order_no_paragraph_begins_with_a_dangling_word(said: list[str], random: Random) -> None:
+    turned = [
+        f"{lead}{text[:1].lower()}{text[1:]}" if lead else text for text in said for lead in [random.choice(LEADS)]
+    ]
+    try:
+        summary = WRITER.write(piece(" ".join(turned[:9]) + "\n\n" + " ".join(turned[9:])))
+    except WritingError:
+        return
+    firsts = [block[0].sentence for part in summary.sections for block in part.blocks]
+    assert not [sentence for sentence in firsts if hangs_on_another(sentence) or sentence.startswith(LEADS[2:])]
+    assert all(sentence.endswith((".", "!")) for sentence in claimed(summary))
 
 
 def test_back_matter_and_headings_are_never_picked() -> None:
