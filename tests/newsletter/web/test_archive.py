@@ -470,6 +470,15 @@ def test_a_title_is_told_only_while_its_piece_is_out(house: House) -> None:
 # The feed, the sitemap, and what clients hold already
 
 
+def test_a_topic_whose_name_holds_what_xml_may_not_leaves_the_feed_readable(house: House) -> None:
+    topics = ({"key": "safety", "name": "Safe\x1bty\x00", "description": "\x08"},)
+    house.publish(entry(topics=("safety",)))
+    press = press_for(house.store, Config.model_validate({"topics": topics}))
+    feed = TestClient(application(press)).get("/feed.xml")
+    (category,) = etree.fromstring(feed.content).iter("{http://www.w3.org/2005/Atom}category")
+    assert category.get("label") == "Safety"
+
+
 def test_the_feed_is_atom_with_the_newest_issues(house: House, browser: Browser) -> None:
     numbers = [house.publish(whole()) for _ in range(FEED + 1)]
     answer = browser.client.get("/feed.xml")
