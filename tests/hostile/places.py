@@ -104,8 +104,10 @@ class Stage:
             house = House(replace(self._press, store=store))
             entries = [self._entry(place, text) for place, text in enumerate(texts, start)]
             number = house.publish(*entries)
-            for place, text in enumerate(texts, 1):
-                house.correct(number, place, f"No: {self.mean(text)}")
+            with store.write() as session:
+                stored = issues.load(session, number).pieces
+                for entry, text in zip(stored, texts, strict=True):
+                    issues.correct(session, number, entry.piece.id, f"No: {self.mean(text)}", False, DAY)
             house.publish()
             paths: tuple[str, ...] = (
                 "/issues",

@@ -37,7 +37,7 @@ from newsletter.values import Edition, Message
 from subscribers import Frequency, Lifter, Preferences
 from tests.newsletter.makers import DAY, issue
 
-READERS = 6
+READERS = 4
 
 MOVES = {
     "planned": {"claimed", "skipped", "cancelled"},
@@ -361,22 +361,27 @@ class Story(RuleBasedStateMachine):
 
     # People.
 
-    @rule(reader=st.integers(1, READERS))
-    def leave_the_list(self, reader: int) -> None:
-        """Someone unsubscribes."""
-        person = self.people[reader]
-        with self.store.write() as session:
-            subscribers.unsubscribe(session, reader, now=self.now)
-        if not person.is_erased:
-            person.has_left, person.bars = True, person.bars | {"unsubscribed"}
+    @rule(readers=st.sets(st.integers(1, READERS), min_size=1))
+    def leave_the_list(self, readers: set[int]) -> None:
+        """Some unsubscribe."""
+        for reader in sorted(readers):
+            person = self.people[reader]
+            with self.store.write() as session:
+                subscribers.unsubscribe(session, reader, now=self.now)
+            if not person.is_erased:
+                person.has_left, person.bars = True, person.bars | {"unsubscribed"}
 
-    @rule(reader=st.integers(1, READERS))
-    def come_back(self, reader: int) -> None:
-        """Someone takes their leaving back, when that is theirs to do."""
-        person = self.people[reader]
+    @rule(readers=st.sets(st.integers(1, READERS), min_size=1))
+    def come_back(self, readers: set[int]) -> None:
+        """Some take their leaving back, when that is theirs to do."""
+        for reader in sorted(readers):
+            self.undo(self.people[reader])
+
+    def undo(self, person: Person) -> None:
+        """One of them."""
         with self.store.write() as session:
             try:
-                subscribers.undo(session, reader, now=self.now)
+                subscribers.undo(session, person.id, now=self.now)
             except LookupError:
                 assert person.is_erased
                 return
