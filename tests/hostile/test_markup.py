@@ -59,6 +59,7 @@ def test_there_are_enough_of_our_own() -> None:
     assert len(set(OWN)) >= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collection", payloads.NAMES)
 def test_public_collections_are_read_whole(collection: str) -> None:
     found = payloads.corpora()
