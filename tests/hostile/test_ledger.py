@@ -22,7 +22,14 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import subscribers
 from newsletter import deliveries, events, sending
@@ -167,6 +174,11 @@ class Story(RuleBasedStateMachine):
         self.clocks = Clocks(lambda: self.now, lambda: self.now)
 
     # Issues.
+
+    @initialize()
+    def begin(self) -> None:
+        """There is one from the start."""
+        self.freeze()
 
     @precondition(lambda self: len(self.audience) < 2)
     @rule()
@@ -565,7 +577,7 @@ def benches(file: Path) -> Iterator[Bench]:
 
 QUICK = settings(
     max_examples=12,
-    stateful_step_count=20,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
