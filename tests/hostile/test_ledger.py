@@ -138,14 +138,15 @@ class Post:
     answers: Sequence[str]
     breaks: type[Exception] | None
     batch: int
+    then: str = "try later"
     name: str = "post"
     repeats_safely: bool = False
 
     def hand_over(self, messages: Sequence[Message]) -> Iterator[Outcome]:
-        """Take messages, in the order of the answers; once they are used up, all are accepted."""
+        """Take messages, in the order of the answers; once they are used up, all get the last one."""
         self.story.look_at_leaving([message.key for message in messages])
         for message in messages:
-            answer, *self.answers = self.answers or ["accepted"]
+            answer, *self.answers = self.answers or [self.then]
             make, is_taken = OUTCOMES[answer]
             outcome = make(message.key)
             if outcome is None and self.breaks:
@@ -499,7 +500,7 @@ class Story(RuleBasedStateMachine):
             with self.store.write() as session:
                 deliveries.resume(session, number)
         for number in self.audience:
-            sending.send(self.store, number, Post(self, [], None, 3), compose, self.clocks)
+            sending.send(self.store, number, Post(self, [], None, 3, then="accepted"), compose, self.clocks)
         assert self.in_state("planned", "claimed", "handing") == set()
         self.every_move_is_one_of_the_designs()
         self.nobody_gets_it_twice_without_a_word()
