@@ -465,7 +465,8 @@ def recover(session: Session, issue: int, now: dt.datetime, *, repeatable: str =
     handing = session.execute(
         update(_DELIVERY)
         .where(dead, col(DeliveryRow.state) == HANDING)
-        .values(state=IN_DOUBT, claimed_by="", reason="the sending process ended while it handed over", changed_at=now)
+        # It stays this process's: should it live after all, then its answer ends this doubt, and no later one.
+        .values(state=IN_DOUBT, reason="the sending process ended while it handed over", changed_at=now)
     )
     return {PLANNED: _rowcount(claimed), IN_DOUBT: _rowcount(handing)}
 
@@ -663,7 +664,7 @@ def mark(at: At, state: str, handed: Sequence[Handed], owner: str, clocks: Clock
     """Record what became of deliveries that ``owner`` was handing over.
 
     ``state`` is the `state_of` their issue. A delivery that another process took for a doubt meanwhile is
-    resolved: now somebody knows.
+    resolved: now somebody knows. One that was handed over anew since is not: of that, nobody knows more.
     """
     if not handed:
         return
@@ -690,11 +691,11 @@ _MANY_ALIKE = 20
 
 
 def _marking() -> sqlalchemy.Update:
-    """Takes a hand-over of the owner's, or a doubt, to the values of `_MARKED`."""
-    ours = and_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.claimed_by) == bindparam("of"))
+    """Takes a hand-over of the owner's, or what became a doubt of it, to the values of `_MARKED`."""
+    with_provider = or_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.state) == IN_DOUBT)
     return (
         update(_DELIVERY)
-        .where(or_(ours, col(DeliveryRow.state) == IN_DOUBT))
+        .where(with_provider, col(DeliveryRow.claimed_by) == bindparam("of"))
         .values(
             state=bindparam("new_state"),
             reason=bindparam("new_reason"),
@@ -790,7 +791,7 @@ def send_doubts_again(session: Session, issue: int, until: dt.datetime, clocks: 
     )
     if state_of(session, issue) == CANCELLED:
         return 0
-    values = {"state": PLANNED, "reason": "in doubt for too long", "changed_at": clocks.real()}
+    values = {"state": PLANNED, "reason": "in doubt for too long", "claimed_by": "", "changed_at": clocks.real()}
     return _rowcount(session.execute(update(_DELIVERY).where(doubted).values(values)))
 
 

@@ -12,6 +12,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -386,9 +387,42 @@ def _widest(text: str) -> int:
 
 def _remote(html: str) -> list[str]:
     """What a mail client would load by itself: sources, stylesheets, urls in CSS."""
-    return re.findall(r"""(?:src|background|srcset)\s*=\s*["']?\s*(?!data:)([^"'\s>]+)""", html) + re.findall(
-        r"""<link[^>]+href=["']?([^"'\s>]+)|url\(\s*["']?(?!data:)([^)"']+)""", html
-    )
+    found = _Loading()
+    found.feed(html)
+    found.close()
+    return found.urls
+
+
+class _Loading(HTMLParser):
+    """Collects what a mail loads. Words of a piece about HTML or CSS are text, and load nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self._in_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._in_style = tag == "style"
+        for name, value in attrs:
+            if name in ("src", "srcset", "background") or (tag, name) == ("link", "href"):
+                self._add(value or "")
+            elif name == "style":
+                self._read_style(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_style:
+            self._read_style(data)
+
+    def _read_style(self, style: str) -> None:
+        for url in re.findall(r"""url\(\s*["']?([^)"']+)""", style):
+            self._add(url)
+
+    def _add(self, url: str) -> None:
+        if url.strip() and not url.strip().lower().startswith("data:"):
+            self.urls.append(url)
 
 
 def report(preview: Preview) -> dict[str, Any]:

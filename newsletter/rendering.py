@@ -1029,6 +1029,7 @@ def _environment(folders: list[Path], direction: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["web_link"] = web_link
     environment.filters["wrap"] = wrap
     environment.filters["underline"] = lambda text: "-" * min(columns_of(text), COLUMNS)
     environment.filters["dir"] = partial(_dir, against="L" if direction == "rtl" else "R")

@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import subscribers.pages
@@ -45,8 +45,9 @@ def application(press: Press, more: Sequence[BaseRoute] = (), *, post: Callable[
     pages = [*subscribers.pages.routes(desk(press, post)), *Archive(press).routes()]
     routes = [*more, *pages, *hooks.routes(press), *_health(press.store)]
     prefix = urlsplit(press.config.web.base_url).path
-    app = Starlette(routes=[Mount(prefix, routes=routes), *routes] if prefix else routes)
-    # Its redirects repeat the Host that the visitor claims.
+    # Redirects for a slash at the end repeat the Host that the visitor claims; each router has its own.
+    within = Mount(prefix, Router(routes, redirect_slashes=False))
+    app = Starlette(routes=[within, *routes] if prefix else routes)
     app.router.redirect_slashes = False
     troubles = _Troubles(press.renderer)
     app.add_exception_handler(HTTPException, troubles.refused)

@@ -10,7 +10,7 @@ import datetime as dt
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -135,7 +135,7 @@ class Archive:
         self._base = press.config.web.base_url
         self._root = urlsplit(self._base).path
         self._zone = ZoneInfo(press.config.newsletter.time_zone)
-        self._topics = press.config.topic_values()
+        self._topics = tuple(map(_clean, press.config.topic_values()))
 
     def routes(self) -> list[BaseRoute]:
         """Every address of the archive. All answer GET and HEAD, and nothing else."""
@@ -309,6 +309,11 @@ class Archive:
 
     def _address(self, number: int) -> str:
         return f"{self._root}/issues/{number}"
+
+
+def _clean(topic: Topic) -> Topic:
+    """The topic without what XML may not hold, which the feed would be unreadable by (XML 1.0, 2.2)."""
+    return replace(topic, name=one_line(topic.name), description=one_line(topic.description))
 
 
 def read_page(session: Session, query: Query, topic: str = "") -> list[ListedIssue]:

@@ -37,6 +37,6 @@ def has_it(asked: Headers, etag: str, modified: dt.datetime | None) -> bool:
 def _date(text: str) -> dt.datetime | None:
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a zone of many digits
         return None
     return found if found.tzinfo else None

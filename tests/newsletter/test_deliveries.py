@@ -334,6 +334,21 @@ def test_an_answer_that_comes_after_another_process_doubted_it_resolves_the_doub
     assert _send(store, number, Post(slow)) == {"accepted": 1, "skipped": 2}
 
 
+def test_an_answer_that_comes_too_late_says_nothing_of_a_later_hand_over(store: Store) -> None:
+    """Else what another process handed over since, and is in doubt, would be handed over again."""
+    number, other = frozen(store, 1), Post(lambda m: InDoubt(m.key, "reset"))
+    late = Clocks(now=lambda: DAY, real=lambda: DAY + deliveries.LEASE + dt.timedelta(seconds=1))
+
+    def slow(message: Message) -> Outcome:
+        with store.write() as session:
+            assert deliveries.recover(session, number, late.real())["in_doubt"] == 1
+            assert deliveries.resolve(session, number, Verdict.AGAIN, late, state="in_doubt") == 1
+        assert _send(store, number, other, late) == {"in_doubt": 1, "skipped": 2}
+        return TryLater(message.key, "busy")
+
+    assert _send(store, number, Post(slow)) == {"in_doubt": 1, "skipped": 2}
+
+
 def test_who_was_erased_after_the_freeze_is_skipped(store: Store) -> None:
     number = frozen(store)
     with store.write() as session:

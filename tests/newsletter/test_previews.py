@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from newsletter import previews
 from newsletter.config import Config
-from newsletter.rendering import MOST_HTML_BYTES
+from newsletter.rendering import MOST_HTML_BYTES, Masthead, Renderer, templates_folder
 from newsletter.store import open_store
 from newsletter.values import Claim, IssuePiece, Section, SectionShape, Summary, SummaryKind
 from tests.newsletter import makers
@@ -49,3 +50,43 @@ def test_what_fits_is_said_to_fit_and_no_more(house: House) -> None:
     assert not any("shortened" in check.detail for check in preview.checks)
     assert "data-stamp=" not in previews.page(house.press, preview)
     assert 'data-stamp="now"' in previews.page(house.press, preview, "now")
+
+
+def test_a_piece_about_style_sheets_loads_nothing(house: House) -> None:
+    said = "Write <img src=https://example.com/x> or background:url(https://example.com/y), and <link href=z> too."
+    section = Section("summary", "", SectionShape.PROSE, ((Claim(said),),))
+    number = house.write(entry(title=said, summary=Summary(SummaryKind.DIGEST, (section,), "claude", "model-1")))
+    with house.store.read() as session:
+        preview = previews.prepare(house.press, session, number)
+    (found,) = (check for check in preview.checks if check.name == "external requests")
+    assert (found.ok, found.detail) == (True, "none")
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<img src="https://example.com/x" />',
+        '<table background="https://example.com/x"></table>',
+        '<link rel="stylesheet" href="https://example.com/x" />',
+        "<style>@media all { p { background: url('https://example.com/x') } }</style>",
+        '<p style="color: red; background: url(https://example.com/x)"></p>',
+    ],
+)
+def test_what_a_mail_would_load_is_named(house: House, tmp_path: Path, markup: str) -> None:
+    ours = (templates_folder() / "email" / "end.mjml").read_text("utf-8")
+    (tmp_path / "email").mkdir()
+    (tmp_path / "email" / "end.mjml").write_text(f"<mj-raw>{markup}</mj-raw>{ours}", "utf-8")
+    press = replace(house.press, renderer=Renderer(Masthead("Digest", "https://example.com"), tmp_path))
+    number = house.write()
+    with house.store.read() as session:
+        preview = previews.prepare(press, session, number)
+    (found,) = (check for check in preview.checks if check.name == "external requests")
+    assert (found.ok, found.detail) == (False, "https://example.com/x")
+
+
+def test_the_page_links_to_no_address_but_of_the_web(house: House) -> None:
+    number = house.write(entry(title="Run", url="javascript:run()"), entry(title="Read", url="https://example.com/a"))
+    with house.store.read() as session:
+        preview = previews.prepare(house.press, session, number)
+    shown = previews.page(house.press, preview)
+    assert 'href="https://example.com/a">Read</a>' in shown and 'href="javascript:' not in shown

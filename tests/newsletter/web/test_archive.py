@@ -467,7 +467,24 @@ def test_a_title_is_told_only_while_its_piece_is_out(house: House) -> None:
     assert latest is not None and (latest.number, latest.updated) == (number, LATER)
 
 
+def test_a_slash_at_the_end_is_no_page_and_sends_nobody_to_a_claimed_host(house: House) -> None:
+    press = press_for(house.store, Config.model_validate({"web": {"base_url": f"{BASE}/digest"}}))
+    client = TestClient(application(press), base_url="https://evil.example.net", follow_redirects=False)
+    for path in ("/issues/", "/digest/issues/", "/digest/subscribe/?x=%80"):
+        answer = client.get(path)
+        assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
 # The feed, the sitemap, and what clients hold already
+
+
+def test_a_topic_whose_name_holds_what_xml_may_not_leaves_the_feed_readable(house: House) -> None:
+    topics = ({"key": "safety", "name": "Safe\x1bty\x00", "description": "\x08"},)
+    house.publish(entry(topics=("safety",)))
+    press = press_for(house.store, Config.model_validate({"topics": topics}))
+    feed = TestClient(application(press)).get("/feed.xml")
+    (category,) = etree.fromstring(feed.content).iter("{http://www.w3.org/2005/Atom}category")
+    assert category.get("label") == "Safety"
 
 
 def test_the_feed_is_atom_with_the_newest_issues(house: House, browser: Browser) -> None:

@@ -23,6 +23,7 @@ from tests.newsletter.makers import DAY
         ({"if-modified-since": "Fri, 29 May 2026 06:59:59 GMT"}, False),
         ({"if-modified-since": "29 May 2026 07:00:00"}, False),
         ({"if-modified-since": "yesterday"}, False),
+        ({"if-modified-since": "Fri, 29 May 2026 07:00:00 +9999999999999999"}, False),
     ],
 )
 def test_a_condition_is_read_as_http_says(asked: dict[str, str], held: bool) -> None:
