@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from sqlalchemy import update
 from sqlmodel import Session, col, select
@@ -41,6 +41,7 @@ _ARXIV = re.compile(
     r"(?:arxiv\.org/(?:abs|pdf|html|format)/|oai:arxiv\.org:|10\.48550/arxiv\.)(\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})",
     re.IGNORECASE,
 )
+_WWW = re.compile(r"^(?:www\.)+")
 _BEGINNING = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 """Of an address that is not canonical: `//` alone may stand in its path, too."""
 _TRACKING = re.compile(
@@ -57,12 +58,11 @@ def canonical_url(url: str) -> str:
 
     Two spellings of one address give the same text, and the canonical form of a canonical form is itself.
     """
-    # urlsplit raises on a broken IPv6 host or port; such a text still names its piece as it stands.
-    try:
-        parts = urlsplit(url.strip() if _BEGINNING.match(url.strip()) else f"//{url.strip()}")
-        host, port = (parts.hostname or "").removeprefix("www."), parts.port
-    except ValueError:
+    # Such a text still names its piece as it stands.
+    parts = _parts(url.strip() if _BEGINNING.match(url.strip()) else f"//{url.strip()}")
+    if parts is None:
         return url.strip()
+    host, port = _WWW.sub("", parts.hostname or ""), parts.port
     place = host if port in (None, 80, 443) else f"{host}:{port}"
     pairs = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if not _TRACKING.match(key)]
     query = f"?{urlencode(sorted(pairs))}" if pairs else ""
@@ -106,15 +106,27 @@ def identified(pieces: Sequence[Piece]) -> list[tuple[Piece, tuple[str, ...]]]:
 
 def _forum_post(piece: Piece) -> str:
     for address in (piece.url, piece.guid):
-        parts = urlsplit(address) if "://" in address else None
-        host = (parts.hostname or "").removeprefix("www.") if parts else ""
+        parts = _parts(address) if "://" in address else None
+        host = _WWW.sub("", parts.hostname or "") if parts else ""
         if parts and host in _FORUM_HOSTS and (found := _FORUM_POST.match(parts.path)):
             return found.group(1)
     return ""
 
 
 def _host(url: str) -> str:
-    return (urlsplit(url).netloc or url).removeprefix("www.").lower()
+    parts = _parts(url)
+    return _WWW.sub("", ((parts.netloc if parts else "") or url).lower())
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of an address; None when it is none: urlsplit raises on a broken IPv6 host, and when asked for a port
+    that is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def sketch(text: str) -> tuple[int, ...]:

@@ -16,8 +16,9 @@ import os
 import re
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,7 @@ class Server:
 
     def ask(self, asked: Asked) -> Answer:
         """Send a request."""
-        return self.loop.run_until_complete(_ask(self.app, asked))
+        return asyncio.run_coroutine_threadsafe(_ask(self.app, asked), self.loop).result(60)
 
     def owner(self, text: str) -> set[int]:
         """The readers whose genuine tokens stand in a text."""
@@ -182,14 +183,25 @@ def server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(dir=next(filter(os.path.isdir, ["/dev/shm"]), None)) as folder:
         store = open_store(f"sqlite:///{folder}/newsletter.sqlite3")
         sqlalchemy.event.listen(store.engine, "connect", lambda opened, _: opened.execute("PRAGMA synchronous=OFF"))
-        with closing(asyncio.new_event_loop()) as loop:
+        with _running_loop() as loop:
             server = _server(store, loop)
             handler = _Kept(server.log)
             logging.getLogger().addHandler(handler)
             yield server
             logging.getLogger().removeHandler(handler)
-            loop.run_until_complete(loop.shutdown_default_executor())
         store.close()
+
+
+@contextmanager
+def _running_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop in a thread of its own: in that of the tests Playwright's may run already."""
+    with closing(asyncio.new_event_loop()) as loop:
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        yield loop
+        asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
 
 
 class _Kept(logging.Handler):

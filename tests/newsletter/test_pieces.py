@@ -289,3 +289,10 @@ def test_a_twin_is_found_among_hundreds_of_pieces(store: Store) -> None:
         pieces.store(session, identified(crowd), DAY)
         stored = pieces.store(session, identified([late]), DAY)
     assert [twin.title for _, twin in stored.merged] == [crowd[150].title]
+
+
+@pytest.mark.parametrize("guid", ["http://[x/", "http://example.com:port/1", "https://[::1", "//[", "http://\x00"])
+def test_a_guid_that_looks_like_a_broken_address_names_its_piece_all_the_same(guid: str) -> None:
+    made = piece(1, guid=guid, source=replace(FORUM, url="http://[x/feed"))
+    assert any(name.startswith("guid:") for name in identities(made))
+    assert len(identified([made, piece(2)])) == 2

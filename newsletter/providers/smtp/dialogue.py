@@ -192,6 +192,8 @@ class Replies:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._texts: list[bytes] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> None:
         """Take what came."""
@@ -199,17 +201,23 @@ class Replies:
 
     def take(self) -> Reply | None:
         """The next whole reply; None while there is none. One that has no end is cut, and is none of SMTP."""
-        texts, place = list[bytes](), 0
-        while (end := self._rest.find(b"\n", place)) >= 0:
-            line, place = bytes(self._rest[place:end]), end + 1
-            texts.append(line[4:])
+        while (end := self._rest.find(b"\n")) >= 0:
+            line = bytes(self._rest[:end])
+            del self._rest[: end + 1]
+            self._texts.append(line[4:])
+            self._size += end
             if line[3:4] != b"-" or not line[:3].isdigit():
-                del self._rest[:place]
-                return Reply(_code(line), _joined(texts))
+                return self._made(_code(line), _joined(self._texts))
+            if self._size > LONGEST_REPLY:
+                return self._made(-1, "a reply without end")
         if len(self._rest) > LONGEST_REPLY:
             self._rest.clear()
-            return Reply(-1, "a reply without end")
+            return self._made(-1, "a reply without end")
         return None
+
+    def _made(self, code: int, text: str) -> Reply:
+        self._texts, self._size = [], 0
+        return Reply(code, text)
 
 
 def _code(line: bytes) -> int:

@@ -368,7 +368,7 @@ def test_a_stop_ends_the_sending_of_an_issue_and_of_letters_together(reader: Own
     store = open_store(f"sqlite:///{reader.database}")
     with store.write() as session:
         details = {"url": "https://newsletter.example.com/c/token"}
-        subscribers.post_letter(session, Letter("confirm", "bob@example.com", details), now=DAY)
+        subscribers.post_letter(session, Letter("confirm", "bob@example.com", details), now=dt.datetime.now(dt.UTC))
     with MailServer({"END": "take and wait"}) as server:
         reader.configure("/one.xml", extra=SCHEDULE.replace("0 7 *", "* * *") + SMTP.format(port=server.port))
         with reader.started("run") as process:
