@@ -42,7 +42,7 @@ from newsletter.deliveries import Claimed, Clocks
 from newsletter.editions import Assignment
 from newsletter.intake import Intake, SourceReport
 from newsletter.issues import Draft, IssueError
-from newsletter.messages import Mould, Sender
+from newsletter.messages import EditionMessage, Mould, Sender
 from newsletter.pieces import Candidate
 from newsletter.problems import TryLater
 from newsletter.providers import Provider
@@ -610,7 +610,7 @@ def mould(press: Press, issue: Issue, edition: Edition) -> Mould:
     return Mould(press.renderer.edition(edition), sender(press.config), issue.number)
 
 
-def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> Message:
+def address(press: Press, issue: Issue, made: Mould, claimed: Claimed) -> EditionMessage:
     """An edition addressed to the reader of a claimed delivery."""
     reader = _reader(
         press,

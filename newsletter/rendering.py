@@ -191,30 +191,31 @@ class RenderedEdition:
 
     def html_values(self, reader: Reader) -> dict[str, str]:
         """What goes into the gaps of the HTML part, escaped."""
-        return _escaped(self._sentences(reader))
+        return self.values(reader)[1]
 
     def text_values(self, reader: Reader) -> dict[str, str]:
         """What goes into the gaps of the text part: the sentences wrapped, each URL as it is."""
-        return _in_lines(self._sentences(reader))
+        return self.values(reader)[0]
 
     def values(self, reader: Reader) -> tuple[dict[str, str], dict[str, str]]:
         """What goes into the gaps of the text part and of the HTML part, worked out at once."""
-        sentences = self._sentences(reader)
-        return _in_lines(sentences), _escaped(sentences)
+        reason, reason_in_html = _shared_sentence(self.reason, reader.because)
+        sent_to = self.sent_to.fill({"address": one_line(reader.address)})
+        urls = {
+            "preferences_url": reader.preferences_url,
+            "unsubscribe_url": reader.unsubscribe_url,
+            "feedback_url": reader.feedback_url,
+        }
+        in_html = {name: html.escape(url) for name, url in urls.items()}
+        return (
+            {"reason": reason, "sent_to": wrap(sent_to), **urls},
+            {"reason": reason_in_html, "sent_to": html.escape(sent_to), **in_html},
+        )
 
     @property
     def size(self) -> int:
         """Bytes of the HTML part, in UTF-8, for the reader with the longest values. Gmail clips at 102 kB."""
         return len(self.html(LONGEST_READER).encode())
-
-    def _sentences(self, reader: Reader) -> dict[str, str]:
-        return {
-            "reason": self.reason.fill({"because": one_line(reader.because)}),
-            "sent_to": self.sent_to.fill({"address": one_line(reader.address)}),
-            "preferences_url": reader.preferences_url,
-            "unsubscribe_url": reader.unsubscribe_url,
-            "feedback_url": reader.feedback_url,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +259,11 @@ class LetterWords:
         return tuple(dict.fromkeys(("address", *self.urls, *block, *(name for name in names if name != "name"))))
 
 
-def _escaped(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: html.escape(value) for name, value in values.items()}
-
-
-def _in_lines(values: Mapping[str, str]) -> dict[str, str]:
-    return {**values, "reason": _wrapped(values["reason"]), "sent_to": wrap(values["sent_to"])}
+@lru_cache(maxsize=1024)
+def _shared_sentence(form: Form, because: str) -> tuple[str, str]:
+    """A sentence that many readers share: in lines for the text, and escaped for the HTML."""
+    sentence = form.fill({"because": one_line(because)})
+    return wrap(sentence), html.escape(sentence)
 
 
 class Phrases:
@@ -701,12 +701,6 @@ def wrap(text: str, first: str = "", rest: str = "") -> str:
         lines[-1] = f"{lines[-1]} {word}".lstrip()
     begun = [first + lines[0], *(rest + line for line in lines[1:])]
     return "\n".join(line if columns_of(line) <= COLUMNS else _bare(line) for line in begun)
-
-
-@lru_cache(maxsize=1024)
-def _wrapped(text: str) -> str:
-    """A paragraph that many readers share, in lines."""
-    return wrap(text)
 
 
 def _bare(line: str) -> str:

@@ -8,6 +8,7 @@ hangs can be left behind.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 import time
@@ -158,6 +159,7 @@ class _Clerk:
         self._owner, self._witness = deliveries.owner(), witness_of(store)
         self._lock = threading.Lock()
         self._claimed: deque[Claimed] = deque()
+        self._composed: dict[int, Message] = {}
         self._with_provider: dict[str, tuple[int, int]] = {}
         self._learned: list[Handed] = []
         self._busy = _Busy(provider.batch)
@@ -225,7 +227,7 @@ class _Clerk:
                 if not self._claimed:
                     self._claim()
                 batch = [self._claimed.popleft() for _ in range(min(limit, len(self._claimed)))]
-                messages = {claimed.id: self._compose(claimed) for claimed in batch}
+                messages = {claimed.id: self._composed_for(claimed) for claimed in batch}
                 leaving = self._record(list(messages))
                 if leaving is None or not batch:
                     return []
@@ -281,10 +283,22 @@ class _Clerk:
             found = self._with_provider.pop(outcome.key, None)
             if found is not None:
                 self._learned.append(Handed(*found, outcome))
+                self._prepare()
                 self._busy.note(outcome)
                 self._has_accepted |= isinstance(outcome, Accepted)
                 if isinstance(outcome, Refused):
                     self._refused, self._why = self._refused + 1, outcome.why
+
+    def _composed_for(self, claimed: Claimed) -> Message:
+        return self._composed.pop(claimed.id) if claimed.id in self._composed else self._compose(claimed)
+
+    def _prepare(self) -> None:
+        """Compose a message that will leave soon: others are on their way, and the time is nobody's."""
+        if len(self._composed) < len(self._claimed) and self._with_provider:
+            claimed = self._claimed[len(self._composed)]
+            # What cannot be composed says so when its turn comes, and breaks off nothing that is on its way.
+            with contextlib.suppress(Exception):
+                self._composed[claimed.id] = self._compose(claimed)
 
     @property
     def _refuses_all(self) -> bool:
