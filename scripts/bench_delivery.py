@@ -115,12 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--readers", type=int, default=1000, help="how many readers (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="how many rounds (default: %(default)s)")
-    parser.add_argument(
-        "--connections",
-        type=int,
-        default=Smtp.__dataclass_fields__["batch"].default,
-        help="connections at a time (default: %(default)s)",
-    )
+    parser.add_argument("--connections", type=int, default=8, help="connections at a time (default: %(default)s)")
     parser.add_argument("--only", choices=list(BENCHES), help="measure this alone")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
