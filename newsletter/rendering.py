@@ -206,7 +206,7 @@ class RenderedEdition:
             "unsubscribe_url": reader.unsubscribe_url,
             "feedback_url": reader.feedback_url,
         }
-        in_html = {name: html.escape(url) for name, url in urls.items()}
+        in_html = {name: _escaped_url(url) for name, url in urls.items()}
         return (
             {"reason": reason, "sent_to": wrap(sent_to), **urls},
             {"reason": reason_in_html, "sent_to": html.escape(sent_to), **in_html},
@@ -257,6 +257,11 @@ class LetterWords:
         names = (name for text in said for _, name, _, _ in string.Formatter().parse(text) if name is not None)
         block = (self.block,) if self.block else ()
         return tuple(dict.fromkeys(("address", *self.urls, *block, *(name for name in names if name != "name"))))
+
+
+def _escaped_url(url: str) -> str:
+    """A link of ours, escaped; of what HTML escapes, `Reader` lets no more than these in."""
+    return html.escape(url) if "&" in url or "'" in url else url
 
 
 @lru_cache(maxsize=1024)

@@ -341,9 +341,9 @@ class _Tags:
     @classmethod
     def of(cls, rendered: RenderedEdition, values: Sequence[_Values], *, text_only: bool) -> _Tags:
         """Tags that stand nowhere in the edition. A gap that is filled alike in both parts has one for both."""
-        root = secrets.token_hex(8)
+        root = secrets.token_hex(4)
         while any(root in part for form in (rendered.text_form, rendered.html_form) for part in form.parts):
-            root = secrets.token_hex(8)
+            root = secrets.token_hex(4)
         text = {name: f"x{root}t{place}x" for place, name in enumerate(dict.fromkeys(rendered.text_form.gaps))}
         html = {name: f"x{root}h{place}x" for place, name in enumerate(dict.fromkeys(rendered.html_form.gaps))}
         same = {name for name in text if all(lines[name] == escaped[name] for lines, escaped in values)}
