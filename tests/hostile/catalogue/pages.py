@@ -100,7 +100,7 @@ BEHAVIOURS = (
     ),
     _page("has 300,000 elements", served("<p><b></b></p>" * 150_000, "text/html"), _LIMIT, slow=True, within=40),
     _page("takes a parser long", served("<table><tr><td>" * 60_000 + "x", "text/html"), _LIMIT, slow=True, within=40),
-    _page("is 9 MB of open links", served("<a href=x>a " * 750_000, "text/html"), _LIMIT, slow=True, within=40),
+    _page("is 9 MB of open links", served("<a href=x>" * 900_000, "text/html"), _LIMIT, slow=True, within=40),
     _readable("says Latin-1 and is UTF-8", _PAGE, "text/html; charset=iso-8859-1"),
     _readable("is UTF-16", _PAGE.encode("utf-16"), "text/html"),
     _readable("names a codec that is no encoding", _PAGE, "text/html; charset=base64"),
