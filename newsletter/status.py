@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlmodel import Session
@@ -11,6 +12,7 @@ import subscribers
 from newsletter import deliveries, issues, sending
 from newsletter.deliveries import CANCELLED, CLAIMED, FAILED, GOING, HANDING, IN_DOUBT, PAUSED, PLANNED, Clocks, Waiting
 from newsletter.store import Store
+from subscribers import Frequency
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +66,31 @@ class LettersStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that an owner asks for first. ``problem`` stands in the way of any sending."""
+    """Everything that an owner asks for first.
+
+    ``problem`` stands in the way of any sending; ``topicless`` are the readers all of whose topics are gone.
+    """
 
     problem: str
     draft: int | None
     issues: tuple[IssueStatus, ...]
     letters: LettersStatus
+    topicless: int
 
 
-def gather(store: Store, session: Session, clocks: Clocks, window: dt.timedelta) -> Status:
-    """How it stands now: the issues that are not finished, or the newest when all are."""
+def gather(
+    store: Store, session: Session, clocks: Clocks, window: dt.timedelta, topics: Collection[str] = ()
+) -> Status:
+    """How it stands now: the issues that are not finished, or the newest when all are. ``topics`` are all keys."""
     problem = sending.witness_of(store).problem(*deliveries.ledger(session, lock=False))
     numbers = (
         list(deliveries.open_issues(session))
         or [row.id for row in issues.listing(session)[:20] if row.state == issues.FROZEN and row.id][:1]
     )
     found = tuple(_issue(session, number, clocks, window) for number in numbers)
-    return Status(problem, issues.draft_number(session), found, _letters(session, clocks))
+    audience = [subscribers.groups(session, clocks.now(), each) for each in Frequency]
+    topicless = sum(subscribers.left_with_none(groups, topics) for groups in audience)
+    return Status(problem, issues.draft_number(session), found, _letters(session, clocks), topicless)
 
 
 def _letters(session: Session, clocks: Clocks) -> LettersStatus:

@@ -23,27 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
     """Read, and tell."""
-    import subscribers
     from newsletter import scheduler, status
 
     console, config = workshop.console, workshop.config
     window = dt.timedelta(hours=config.delivery.window_hours)
     with workshop.store(read_only=True) as store, store.read() as session:
-        found = status.gather(store, session, workshop.clocks, window)
+        found = status.gather(store, session, workshop.clocks, window, {topic.key for topic in config.topics})
         schedule = list(scheduler.outlook(workshop.press(store), session))
-        known = {topic.key for topic in config.topics}
-        everyone = [subscribers.groups(session, workshop.clocks.now(), each) for each in subscribers.Frequency]
-        topicless = sum(subscribers.left_with_none(groups, known) for groups in everyone)
     zone = ZoneInfo(config.newsletter.time_zone)
     if found.problem:
         console.row("Stopped", f"{found.problem}; `newsletter deliveries trust` goes on with this one")
     for issue in found.issues:
         _tell(console, issue, zone)
     _tell_letters(console, found.letters, zone)
-    if topicless:
+    if found.topicless:
         console.row(
             "Readers",
-            f"{topicless:,} follow only topics that there are no more: they get nothing, and their page says so",
+            f"{found.topicless:,} follow only topics that there are no more: they get nothing, and their page says so",
         )
     if found.draft:
         console.row("Draft", f"issue {found.draft}; `newsletter send {found.draft}` sends it")
@@ -58,7 +54,7 @@ def run(arguments: argparse.Namespace, workshop: Workshop) -> int:
             "draft": found.draft,
             "issues": [_json(one) for one in found.issues],
             "letters": asdict(found.letters),
-            "topicless_readers": topicless,
+            "topicless_readers": found.topicless,
             "schedule": [asdict(one) for one in schedule],
         }
     )

@@ -16,10 +16,10 @@ from newsletter.providers import More, Outcome, Refused, Unreachable
 from newsletter.providers.smtp.connecting import Security, Server
 from newsletter.providers.smtp.crew import Crew
 from newsletter.providers.smtp.dialogue import Parcel
-from newsletter.providers.smtp.signing import SIGNED_HEADERS, BadKey, Signature
+from newsletter.providers.smtp.signing import BadKey, Signature
 from newsletter.values import Message
 
-__all__ = ["SIGNED_HEADERS", "BadKey", "Security", "Server", "Signature", "Smtp"]
+__all__ = ["BadKey", "Security", "Server", "Signature", "Smtp"]
 
 LONGEST_LINGER_SECONDS = 0.1
 """Whoever gives more pays with a transaction: what comes within the time that one takes shares the next."""
