@@ -139,7 +139,7 @@ def _set_aside(file: Path, now: dt.datetime) -> Path | None:
     if not file.exists():
         return None
     name = f"{file.name}.before-restore-{now.astimezone(dt.UTC):%Y-%m-%d-%H%M%S}"
-    kept = next(path for path in (file.with_name(f"{name}{end}") for end in _endings()) if not path.exists())
+    kept = copies.unused(lambda number: file.with_name(f"{name}{number}"))
     if _is_sound(file):
         # The last one to close a database puts into it all that is beside it; to a damaged one that would do more harm.
         with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as database:
@@ -161,8 +161,3 @@ def _is_sound(file: Path) -> bool:
             return not copies.damage(database)
     except sqlite3.Error:
         return False
-
-
-def _endings() -> Iterator[str]:
-    yield ""
-    yield from (f"-{number}" for number in range(2, 1000))

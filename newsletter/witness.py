@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from newsletter.problems import Stopped
+from newsletter.store import copies
 
 _LINE = re.compile(rb"newsletter witness: ledger ([0-9a-f]{16}), hand-over (\d{12}), inode (\d{20})\n")
 _RESTORED = b"newsletter witness: restored\n"
@@ -134,16 +135,7 @@ def _locked(file: Path) -> Iterator[int]:
     finally:
         os.close(handle)
     if is_new:
-        _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut (fsync(2), NOTES)."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        copies.sync(file.parent)
 
 
 def _write(handle: int, name: str, handed: int) -> None:

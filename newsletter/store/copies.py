@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +65,13 @@ def newest(folder: Path) -> Path | None:
 def new_name(file: Path, now: dt.datetime, word: str = "") -> Path:
     """A name that no copy of a database has yet: with the moment, in UTC, and a word on what it is for."""
     stem = "-".join(filter(None, (file.stem, f"{now.astimezone(dt.UTC):%Y-%m-%d-%H%M%S}", word)))
-    names = (f"{stem}{number}{SUFFIX}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
-    return next(path for path in (folder_of(file) / name for name in names) if not path.exists())
+    return unused(lambda number: folder_of(file) / f"{stem}{number}{SUFFIX}")
+
+
+def unused(name: Callable[[str], Path]) -> Path:
+    """The first path that nothing has: ``name`` makes it of an empty text, then of ``-2``, ``-3`` and so on."""
+    numbers = ("", *(f"-{number}" for number in range(2, 1000)))
+    return next(path for path in map(name, numbers) if not path.exists())
 
 
 def copy(source: Path, target: Path, now: dt.datetime, link_keys: Sequence[str] = ()) -> None:
@@ -161,12 +166,12 @@ def quoted(file: Path) -> str:
 
 def publish(partial: Path, target: Path) -> None:
     """Put a file that nobody has open on the disk, then give it its name, which survives a power cut too."""
-    _sync(partial)
+    sync(partial)
     os.replace(partial, target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Put a file, or the names in a folder, on the disk (fsync(2), NOTES)."""
     handle = os.open(path, os.O_RDONLY)
     try:
