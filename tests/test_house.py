@@ -35,6 +35,7 @@ VENDORS = {
     "lxml": "newsletter.fulltext",
     "markupsafe": "newsletter.rendering",
     "mjml": "newsletter.rendering",
+    "orjson": "newsletter.providers.sendgrid",
     "pydantic": "newsletter.config",
     "python_http_client": "newsletter.providers.sendgrid",
     "sendgrid": "newsletter.providers.sendgrid",

@@ -19,6 +19,7 @@ from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnect
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import python_http_client
 import sendgrid
 
@@ -294,8 +295,8 @@ class _Client(python_http_client.Client):  # type: ignore[misc]  # the package c
 
     def post(self, request_body: object, timeout: float) -> _Answer:
         """One request. Raises _NotConnected and _NotAnswered."""
-        # Made here, of what cannot hold itself; to look for that takes a tenth of the time.
-        data = json.dumps(request_body, separators=(",", ":"), check_circular=False).encode()
+        # The standard library's json took half of the time of a whole call.
+        data = orjson.dumps(request_body)
         headers = {**self.request_headers, "Content-Type": "application/json"}
         return _exchange(self._build_url(None), headers, data, timeout)
 
