@@ -201,7 +201,7 @@ class _Clerk:
             self._learned += [Handed(row, tries, rest) for row, tries in self._with_provider.values()]
             self._with_provider = {}
             deliveries.mark(session, sending.state, self._learned, self._owner, self._clocks)
-            deliveries.give_back(session, self._owner, self._clocks.real())
+            deliveries.give_back(session, self._issue, self._owner, self._clocks.real())
             if self._refuses_all and sending.state == GOING:
                 # Else the next sending would use up as many readers again.
                 deliveries.pause(session, self._issue)

@@ -32,6 +32,7 @@ from scripts.peers import CountingPeer
 from scripts.soak import Folder, fresh, prepare
 from subscribers import Purpose, Tokens
 from tests.newsletter.makers import DAY
+from tests.newsletter.store.older import make_newer, make_older
 from tests.newsletter.store.test_copies import hole
 from tests.newsletter.web.conftest import press_for
 
@@ -305,17 +306,8 @@ def test_damage_without_a_backup_says_that_there_is_none(folder: Folder) -> None
 # Other schemas
 
 
-def schema(file: Path, version: str) -> None:
-    """Make a database one of another schema."""
-    with closing(sqlite3.connect(file)) as database:
-        if version < head():
-            database.execute("ALTER TABLE sending DROP COLUMN audience")
-        database.execute("UPDATE alembic_version SET version_num = ?", (version,))
-        database.commit()
-
-
 def test_an_older_schema_is_brought_up_to_date_after_a_backup_of_it(folder: Folder) -> None:
-    schema(folder.database, "0007")
+    make_older(folder.database)
     code, said = told(folder, "status")
     says(code, said, 3, "has schema 0007, an older one", "`newsletter db migrate`")
     code, said = told(folder, "db", "migrate")
@@ -329,7 +321,7 @@ def test_an_older_schema_is_brought_up_to_date_after_a_backup_of_it(folder: Fold
 
 
 def test_a_newer_schema_is_refused_by_every_command(folder: Folder) -> None:
-    schema(folder.database, "9999")
+    make_newer(folder.database)
     before = folder.database.read_bytes()
     for words in (*WORKING, ("status",), ("db", "migrate"), ("db", "check"), ("subscribers", "list")):
         code, said = told(folder, *words)

@@ -300,7 +300,6 @@ class DeliveryRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("issue_id", "subscriber_id"),
         Index("ix_delivery_due", "issue_id", "state", "try_at", "id"),
-        Index("ix_delivery_claim", "claimed_by", "state"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

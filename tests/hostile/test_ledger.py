@@ -281,7 +281,7 @@ class Story(RuleBasedStateMachine):
             with self.store.write() as session:
                 standing = deliveries.standing(session, sender.issue, Lock.OWN)
                 deliveries.mark(session, standing.state, sender.waiting, sender.name, self.clocks)
-                deliveries.give_back(session, sender.name, self.now)
+                deliveries.give_back(session, sender.issue, sender.name, self.now)
 
     @precondition(lambda self: self.audience)
     @rule(which=st.integers(0, 1), taken=st.lists(st.booleans(), max_size=2), more=st.integers(1, 2))

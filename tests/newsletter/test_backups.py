@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +21,7 @@ from newsletter.store.copies import NotOurs
 from newsletter.witness import NotTrusted
 from tests.newsletter.life import Life
 from tests.newsletter.makers import DAY
+from tests.newsletter.store.older import OLDER, make_newer, make_older
 from tests.newsletter.store.test_copies import file_of, hole
 
 LATER = DAY + dt.timedelta(hours=6)
@@ -167,12 +167,9 @@ def test_a_slot_that_may_be_out_is_not_made_up_for_and_a_draft_waits_for_the_own
 
 def test_an_older_schema_is_brought_up_to_date_on_the_way(life: Life) -> None:
     backup = back_up(life)
-    with closing(sqlite3.connect(backup)) as database:
-        database.executescript(
-            "ALTER TABLE sending DROP COLUMN audience; UPDATE alembic_version SET version_num = '0007'"
-        )
+    make_older(backup)
     done = restored(life, backup)
-    assert done.schema == "0007" and life.store.updated is None
+    assert done.schema == OLDER and life.store.updated is None
     assert sorted(path.name for path in backup.parent.iterdir()) == [backup.name]
 
 
@@ -182,8 +179,7 @@ def test_a_newer_schema_the_database_itself_and_damage_are_refused_and_nothing_c
     before = {path.name: path.read_bytes() for path in file.parent.iterdir() if path.is_file()}
     with pytest.raises(NotOurs, match="is the database itself"):
         restore(file, file, LATER)
-    with closing(sqlite3.connect(backup)) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    make_newer(backup)
     with pytest.raises(NotOurs, match=r"has schema 9999 .*install the newer program first"):
         restore(backup, file, LATER)
     hole(backup)

@@ -72,7 +72,7 @@ def test_what_was_claimed_before_one_left_and_could_not_go_is_not_claimed_again(
     assert {one.subscriber_id for one in claimed} == {stays, leaves}
     assert site.one_click(site.unsubscribe(leaves, number))[0] == 200
     with site.store.write() as session:
-        deliveries.give_back(session, "test", site.now)
+        deliveries.give_back(session, number, "test", site.now)
     site.now += dt.timedelta(hours=1)
     assert [one.subscriber_id for one in site.claim(number)] == [stays]
 
