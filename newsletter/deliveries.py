@@ -83,8 +83,8 @@ each of them then takes SQLAlchemy a third of the statement's time."""
 
 
 def _meant(ids: Sequence[int]) -> tuple[bool, dict[str, Any]]:
-    """Which of `_MEANT` says these ids, of which there is one at least, and what to give it."""
-    first, last = min(ids), max(ids)
+    """Which of `_MEANT` says these ids, and what to give it."""
+    first, last = min(ids, default=0), max(ids, default=0)
     has_no_gap = last - first + 1 == len(set(ids))
     return has_no_gap, {"first": first, "last": last} if has_no_gap else {"ids": ids}
 

@@ -558,3 +558,24 @@ def test_a_claim_reads_only_what_is_due_however_much_is_not(store: Store) -> Non
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
     assert any("ix_delivery_due (issue_id=? AND state=? AND try_at>? AND try_at<?)" in line for line in plan), plan
     assert not any("TEMP B-TREE" in line or "SCAN delivery" in line for line in plan), plan
+
+
+@pytest.mark.parametrize(
+    "named",
+    [slice(0, 0), slice(7, 8), slice(5, 30), slice(0, None, 2), slice(30, 5, -1), slice(None)],
+    ids=["none", "one", "a run", "every other", "a run backwards", "all"],
+)
+def test_those_that_are_named_leave_and_are_marked_and_no_others(store: Store, named: slice) -> None:
+    number = frozen(store, 45)
+    with store.write() as session:
+        claimed = deliveries.claim(session, number, "me", 45, DAY, DAY)
+    ids = [one.id for one in claimed][named]
+    with store.write() as session:
+        assert deliveries.mark_handing(session, ids, "me", "post", CLOCKS) == dict.fromkeys(ids, 1)
+    assert counts(store, number).get("handing", 0) == len(ids)
+    with store.write() as session:
+        handed = [deliveries.Handed(row, 1, Accepted("", "ref")) for row in ids]
+        deliveries.mark(session, deliveries.GOING, handed, "me", CLOCKS)
+    with store.read() as session:
+        taken = session.exec(select(DeliveryRow.id).where(DeliveryRow.state == "accepted")).all()
+    assert sorted(filter(None, taken)) == sorted(ids) and counts(store, number).get("claimed", 0) == 45 - len(ids)
