@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only the command that ``words`` name brings its own arguments."""
+    """The parser; a command that is not among ``words`` has its line of help, and no arguments: they take time."""
     top = argparse.ArgumentParser(
         prog="newsletter",
         description="A self-hosted newsletter that reads the field for its owner.",
@@ -106,8 +106,10 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
         parents=[everywhere(None)],
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    named = next((word for word in words if word in COMMANDS), None)
     for name, line in COMMANDS.items():
+        if name not in words:
+            commands.add_parser(name, help=line, add_help=False)
+            continue
         sub = commands.add_parser(
             name,
             help=line,
@@ -115,10 +117,9 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
             parents=[everywhere()],
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == named:
-            module = importlib.import_module(f"newsletter.cli.{name}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+        module = importlib.import_module(f"newsletter.cli.{name}")
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
     return top
 
 

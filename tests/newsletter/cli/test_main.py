@@ -123,3 +123,8 @@ def test_output_into_a_closed_pipe_is_no_error() -> None:
         check=False,
     )
     assert "Traceback" not in process.stderr and "Error" not in process.stderr
+
+
+def test_an_option_may_have_a_command_s_name_for_its_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "build", "version", "--json"]) == 0
+    assert '"version"' in capsys.readouterr().out
