@@ -33,6 +33,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 import mjml
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from newsletter.problems import Misconfigured
@@ -1020,9 +1021,30 @@ def _cleaned(masthead: Masthead) -> Masthead:
     return replace(masthead, **changed)
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """Templates as Jinja compiled them last, for every renderer of the process."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, tuple[str, bytes]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give what a template's text was compiled to, if that is its text still."""
+        checksum, code = self._code.get(bucket.key, ("", b""))
+        if checksum == bucket.checksum:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it."""
+        self._code[bucket.key] = bucket.checksum, bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 def _environment(folders: list[Path], direction: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
+        bytecode_cache=_COMPILED,
         autoescape=lambda name: name is None or not name.endswith(".txt"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
