@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
+import os
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -283,3 +287,45 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
 def test_a_host_that_is_no_web_address_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match="no http or https address"):
         SendGrid(KEY, host)
+
+
+# SendGrid's own description of a request
+
+_DESCRIPTION = Path(os.environ.get("CORPUS_DIR", "")) / "sendgrid-oai" / "spec" / "json" / "tsg_mail_v3.json"
+
+
+def _strict(node: Any) -> Any:
+    """A schema of OpenAPI 3.0 as one of JSON Schema, in which nothing may stand that it does not describe."""
+    if isinstance(node, list):
+        return [_strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _strict(value) for key, value in node.items() if key not in ("example", "nullable")}
+    if isinstance(made.get("properties"), dict) and made.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _DESCRIPTION.is_file(), reason="CORPUS_DIR holds no checkout of twilio/sendgrid-oai")
+def test_requests_hold_to_sendgrids_published_description() -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: `pip install jsonschema`")
+    described = json.loads(_DESCRIPTION.read_text("utf-8"))
+    parts = described["components"]
+    request = parts["requestBodies"]["PostMailSend"]["content"]["application/json"]["schema"]
+    schema = {**_strict(request), "components": _strict({"schemas": parts["schemas"]})}
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    long = f"{'x' * 60}@{'y' * 60}.example.com"
+    sent = [*_messages(2500), _message(2501, mould=PART), _message(2502, text_only=True), _message(2503, address=long)]
+    answered = replace(SENDER, reply_to="answers@example.com")
+    sent.append(_message(2504, mould=Mould(RENDERER.edition(Edition(MADE, MADE.pieces)), answered, 1)))
+    sent.append(Message("letter-1", "r@example.com", (("From", "Digest <d@example.com>"), ("Subject", "Hi")), "text"))
+    with FakeSendGrid() as service:
+        for start in range(0, len(sent), 1000):
+            _hand_over(service, sent[start : start + 1000])
+        _hand_over(service, sent[-5:], sandbox=True)
+        payloads = service.payloads
+    assert sum(len(payload["personalizations"]) for payload in payloads) == len(sent) + 5
+    assert [error.message for payload in payloads for error in validator.iter_errors(payload)] == []
+    for broken in ({**payloads[0], "unheard": 1}, {**payloads[0], "from": "d@example.com"}, {"subject": "only"}):
+        assert list(validator.iter_errors(broken)), "the description would let anything pass"
