@@ -34,7 +34,9 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    CursorResult,
     Select,
+    Update,
     and_,
     bindparam,
     case,
@@ -46,6 +48,7 @@ from sqlalchemy import (
     or_,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import Session, SQLModel, col, select
 
 import subscribers
@@ -74,23 +77,28 @@ MOST_ATTEMPTS = 10
 LEFT = "left or paused after the freeze"
 _DELIVERY = SQLModel.metadata.tables["delivery"]
 """For statements in bulk: without what SQLModel does for objects in the session."""
-_MEANT: Mapping[bool, ColumnElement[bool]] = {
-    False: col(DeliveryRow.id).in_(bindparam("ids", expanding=True)),
-    True: col(DeliveryRow.id).between(bindparam("first"), bindparam("last")),
-}
-"""The deliveries that a statement in bulk is for, by whether their ids have no gap. Most often they have none; to name
-each of them then takes SQLAlchemy a third of the statement's time."""
-
-
-def _meant(ids: Sequence[int]) -> tuple[bool, dict[str, Any]]:
-    """Which of `_MEANT` says these ids, and what to give it."""
-    first, last = min(ids, default=0), max(ids, default=0)
-    has_no_gap = last - first + 1 == len(set(ids))
-    return has_no_gap, {"first": first, "last": last} if has_no_gap else {"ids": ids}
 
 
 class LedgerError(Misused):
     """That cannot be done to an issue's deliveries. The text says what, why and which command mends it."""
+
+
+class _Bulk:
+    """An UPDATE of deliveries that are named when it runs: by the first and the last id where none is missing between.
+
+    Most often none is; to name each then takes SQLAlchemy a third of the statement's time.
+    """
+
+    def __init__(self, statement: Update | ReturningUpdate[Any]) -> None:
+        self._run = statement.where(col(DeliveryRow.id).between(bindparam("first"), bindparam("last")))
+        self._each = statement.where(col(DeliveryRow.id).in_(bindparam("ids", expanding=True)))
+
+    def execute(self, at: At, ids: Sequence[int], values: Mapping[str, object]) -> CursorResult[Any]:
+        """Update these deliveries and no others; ``values`` are those of the statement's parameters."""
+        first, last = min(ids, default=0), max(ids, default=0)
+        if last - first + 1 == len(set(ids)):
+            return _plain(at).execute(self._run, {**values, "first": first, "last": last})
+        return _plain(at).execute(self._each, {**values, "ids": ids})
 
 
 class Verdict(StrEnum):
@@ -549,8 +557,8 @@ def claim(
         rows = session.execute(query).all()
         mine = [_claimed(issue, *row) for *row, mailable in rows if mailable]
         if len(mine) < len(rows):
-            _skip(session, [row.id for row in rows if not row.mailable], real_now)
-        _set(session, [claimed.id for claimed in mine], state=CLAIMED, claimed_by=owner, claimed_at=real_now)
+            _SKIPPING.execute(session, [row.id for row in rows if not row.mailable], {"at": real_now})
+        _CLAIMING.execute(session, [claimed.id for claimed in mine], {"of": owner, "at": real_now})
         if mine or len(rows) < limit:
             return mine
 
@@ -582,16 +590,6 @@ def _not_before(since: dt.datetime | None) -> list[ColumnElement[bool]]:
     return [] if since is None else [col(DeliveryRow.due_at) >= since, col(DeliveryRow.try_at) >= since]
 
 
-def _skip(session: Session, ids: Sequence[int], real_now: dt.datetime) -> None:
-    _set(session, ids, state=SKIPPED, reason=LEFT, claimed_by="", changed_at=real_now)
-
-
-def _set(session: Session, ids: Sequence[int], **values: object) -> None:
-    if ids:
-        way, named = _meant(ids)
-        session.execute(update(_DELIVERY).where(_MEANT[way]).values(**values), named)
-
-
 def _claimed(
     issue: int, row: int, reader: int, edition: int, address: str, name: str, format_: str, follows: str
 ) -> Claimed:
@@ -608,12 +606,10 @@ def mark_handing(at: At, ids: Sequence[int], owner: str, provider: str, clocks: 
     some to another process, and readers who left since the claim are skipped. The caller has asked for the `state_of`
     the issue in this transaction.
     """
-    way, named = _meant(ids)
-    given = {**named, "of": owner, "now": clocks.now(), "at": clocks.real()}
-    rows = _plain(at)
-    leaving: dict[int, int] = dict(rows.execute(_LEAVING[way], {**given, "by": provider}).all())
+    given = {"of": owner, "now": clocks.now(), "at": clocks.real()}
+    leaving = {row.id: row.attempts for row in _LEAVING.execute(at, ids, {**given, "by": provider})}
     if len(leaving) < len(ids):
-        rows.execute(_GONE[way], given)
+        _GONE.execute(at, ids, given)
     return leaving
 
 
@@ -626,19 +622,15 @@ def _exists(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 _AT: BindParameter[dt.datetime] = bindparam("at", type_=UtcDateTime())
 _MAILABLE = _exists(subscribers.mailable(bindparam("now", type_=UtcDateTime())))
 _OURS = and_(col(DeliveryRow.state) == CLAIMED, col(DeliveryRow.claimed_by) == bindparam("of"))
-_LEAVING = {
-    way: update(_DELIVERY)
-    .where(meant, _OURS, _MAILABLE)
+_CLAIMING = _Bulk(update(_DELIVERY).values(state=CLAIMED, claimed_by=bindparam("of"), claimed_at=_AT))
+_LEAVING = _Bulk(
+    update(_DELIVERY)
+    .where(_OURS, _MAILABLE)
     .values(state=HANDING, provider=bindparam("by"), attempts=DeliveryRow.attempts + 1, claimed_at=_AT)
     .returning(_DELIVERY.c.id, _DELIVERY.c.attempts)
-    for way, meant in _MEANT.items()
-}
-_GONE = {
-    way: update(_DELIVERY)
-    .where(meant, _OURS, not_(_MAILABLE))
-    .values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=_AT)
-    for way, meant in _MEANT.items()
-}
+)
+_SKIP = update(_DELIVERY).values(state=SKIPPED, reason=LEFT, claimed_by="", changed_at=_AT)
+_SKIPPING, _GONE = _Bulk(_SKIP), _Bulk(_SKIP.where(_OURS, not_(_MAILABLE)))
 
 _LEDGER = SQLModel.metadata.tables["ledger"]
 
@@ -691,17 +683,16 @@ def mark(at: At, state: str, handed: Sequence[Handed], owner: str, clocks: Clock
     alike: dict[tuple[Any, ...], list[int]] = {}
     for one in handed:
         alike.setdefault(_mark(one, now, waiting), []).append(one.id)
-    by_whom, rows = {"of": owner, "at": clocks.real()}, _plain(at)
+    by_whom = {"of": owner, "at": clocks.real()}
     few = list[dict[str, Any]]()
     for values, ids in alike.items():
         named = dict(zip(_MARKED, values, strict=True))
         if len(ids) >= _MANY_ALIKE:
-            way, which = _meant(ids)
-            rows.execute(_MARK_MANY[way], {**named, **by_whom, **which})
+            _MARK_MANY.execute(at, ids, {**named, **by_whom})
         else:
             few += ({**named, **by_whom, "row": row} for row in ids)
     if few:
-        rows.execute(_MARK_EACH, few)
+        _plain(at).execute(_MARK_EACH, few)
 
 
 _MARKED = ("new_state", "new_reason", "new_ref", "new_attempts", "again")
@@ -709,7 +700,7 @@ _MANY_ALIKE = 20
 """So many rows with the same values are cheaper in a statement of their own."""
 
 
-def _marking() -> sqlalchemy.Update:
+def _marking() -> Update:
     """Takes a hand-over of the owner's, or what became a doubt of it, to the values of `_MARKED`."""
     with_provider = or_(col(DeliveryRow.state) == HANDING, col(DeliveryRow.state) == IN_DOUBT)
     return (
@@ -727,7 +718,7 @@ def _marking() -> sqlalchemy.Update:
     )
 
 
-_MARK_MANY = {way: _marking().where(meant) for way, meant in _MEANT.items()}
+_MARK_MANY = _Bulk(_marking())
 _MARK_EACH = _marking().where(col(DeliveryRow.id) == bindparam("row"))
 
 

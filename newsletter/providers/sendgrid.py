@@ -8,7 +8,6 @@ that nobody asked for, and an answer that is looked at: the package takes a 200 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import secrets
 import ssl
@@ -399,8 +398,8 @@ def _without_twins(rows: Sequence[_Row]) -> list[list[_Row]]:
 
 def _errors(body: bytes) -> list[dict[str, Any]]:
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        found = orjson.loads(body)
+    except ValueError:
         return []
     errors = found.get("errors") if isinstance(found, dict) else None
     return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
